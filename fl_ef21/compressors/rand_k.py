@@ -1,0 +1,69 @@
+"""Rand-k: k coordinates chosen uniformly at random, contractive or unbiased."""
+
+import numpy as np
+
+from fl_ef21.compressors.compressor import Contractive, Unbiased
+from fl_ef21.compressors.keeping import Keeping
+from fl_ef21.compressors.message import Sparse, Vector
+
+
+class RandK(Keeping, Contractive):
+    """Keep k coordinates chosen uniformly at random, unscaled.
+
+    Contractive with α = k/d, with equality: E‖C(v) − v‖² = (1 − k/d)‖v‖². This is the form that
+    error feedback needs; :class:`UnbiasedRandK` is d/k times it. Parameters and errors are those
+    of ``Keeping``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> message = RandK(k=2).compress(np.array([1.0, -3.0, 0.5, 2.0]), np.random.default_rng(1))
+    >>> message.values.size, RandK(k=1).alpha(4)
+    (2, 0.25)
+    """
+
+    name = "randk"
+
+    def alpha(self, size: int) -> float:
+        """Return k/d."""
+        return self.count(size) / size
+
+    def _compress(self, vector: Vector, rng: np.random.Generator) -> Sparse:
+        return _choose(vector, self.count(vector.size), rng)
+
+
+class UnbiasedRandK(Keeping, Unbiased):
+    """Keep k coordinates chosen uniformly at random, scaled by d/k.
+
+    Unbiased with ω = d/k − 1, with equality. Divided by 1 + ω it is :class:`RandK`. Parameters
+    and errors are those of ``Keeping``; ``compress`` also raises ``ValueError`` if d/k times a
+    value overflows.
+
+    Examples
+    --------
+    >>> UnbiasedRandK(k=1).omega(4)
+    3.0
+    """
+
+    name = "unbiased-randk"
+
+    def omega(self, size: int) -> float:
+        """Return d/k − 1."""
+        return size / self.count(size) - 1
+
+    def _compress(self, vector: Vector, rng: np.random.Generator) -> Sparse:
+        chosen = _choose(vector, self.count(vector.size), rng)
+        scale = vector.size / self.count(vector.size)
+        with np.errstate(over="ignore"):
+            values = chosen.values * vector.dtype.type(scale)
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"{self}: a value times d/k = {scale:g} overflows {vector.dtype}; "
+                f"keep more coordinates or use randk"
+            )
+        return Sparse(vector.size, chosen.indices, values)
+
+
+def _choose(vector: Vector, k: int, rng: np.random.Generator) -> Sparse:
+    indices = np.sort(rng.choice(vector.size, size=k, replace=False))
+    return Sparse(vector.size, indices, vector[indices])

@@ -1,0 +1,12 @@
+"""Adapters to Flower: the client mod, the strategies, the protocol and the log between them."""
+
+from fl_ef21.flower.compatibility import require_supported_flower
+
+require_supported_flower()  # before anything that another Flower may not have
+
+from fl_ef21.flower.history import RoundRecord  # noqa: E402
+from fl_ef21.flower.mod import ef21_mod  # noqa: E402
+from fl_ef21.flower.strategies import DCGD, EF21  # noqa: E402
+from fl_ef21.flower.strategy import ErrorFeedbackStrategy  # noqa: E402
+
+__all__ = ["DCGD", "EF21", "ErrorFeedbackStrategy", "RoundRecord", "ef21_mod"]

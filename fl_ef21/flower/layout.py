@@ -1,0 +1,172 @@
+"""How a model's arrays become one vector: float arrays end to end, all others exact beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any, Self
+
+import numpy as np
+from flwr.app import Array, ArrayRecord
+from numpy.typing import NDArray
+
+from fl_ef21.compressors import Vector
+
+
+class LayoutError(ValueError):
+    """Arrays that are not those of the model, or hold values that no method can use."""
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """Name, shape and dtype of one array."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the array is part of the vector; others travel exact."""
+        return self.dtype.kind == "f"
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes of the raw elements."""
+        return self.size * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype}{list(self.shape)}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The arrays of a model in their order.
+
+    Parameters
+    ----------
+    specs : tuple of ArraySpec
+        All arrays, float and other.
+    """
+
+    specs: tuple[ArraySpec, ...]
+
+    @classmethod
+    def of(cls, arrays: ArrayRecord) -> Self:
+        """Read the layout of a model.
+
+        Raises
+        ------
+        LayoutError
+            If no array has floating-point elements.
+        """
+        specs = (
+            ArraySpec(name, tuple(array.shape), np.dtype(array.dtype))
+            for name, array in arrays.items()
+        )
+        layout = cls(tuple(specs))
+        if not layout.size:
+            raise LayoutError(f"the model has no floating-point element: {layout}")
+        return layout
+
+    @cached_property
+    def size(self) -> int:
+        """Dimension d of the vector."""
+        return sum(spec.size for spec in self.specs if spec.is_float)
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type of the vector: float64 if an array has it, else float32."""
+        has_float64 = any(spec.dtype == np.float64 for spec in self.specs)
+        return np.dtype(np.float64 if has_float64 else np.float32)
+
+    @cached_property
+    def exact_specs(self) -> tuple[ArraySpec, ...]:
+        """The arrays that are not floating-point."""
+        return tuple(spec for spec in self.specs if not spec.is_float)
+
+    @cached_property
+    def exact_nbytes(self) -> int:
+        """Bytes that the exact arrays take, end to end."""
+        return sum(spec.nbytes for spec in self.exact_specs)
+
+    def vector(self, arrays: ArrayRecord) -> Vector:
+        """Return the float arrays as one new vector of shape (d,).
+
+        Raises
+        ------
+        LayoutError
+            If the arrays are not of this layout, or an element is NaN or infinite.
+        """
+        self._require(arrays)
+        vector = np.empty(self.size, self.dtype)
+        position = 0
+        for spec in self.specs:
+            if spec.is_float:
+                part = vector[position : position + spec.size]
+                part[:] = arrays[spec.name].numpy().ravel()
+                if not np.isfinite(part).all():
+                    raise LayoutError(
+                        f"array {spec} holds NaN or infinite values; "
+                        f"look for a diverging learning rate or bad data"
+                    )
+                position += spec.size
+        return vector
+
+    def exact(self, arrays: ArrayRecord) -> list[NDArray[Any]]:
+        """Return the arrays that are not floating-point."""
+        self._require(arrays)
+        return [arrays[spec.name].numpy() for spec in self.exact_specs]
+
+    def pack_exact(self, exact: Sequence[NDArray[Any]]) -> bytes:
+        """Return the raw elements of the exact arrays, end to end."""
+        return b"".join(array.tobytes() for array in exact)
+
+    def unpack_exact(self, exact: bytes) -> list[NDArray[Any]]:
+        """Return the exact arrays from their raw elements.
+
+        Raises
+        ------
+        LayoutError
+            If the number of bytes does not fit.
+        """
+        if len(exact) != self.exact_nbytes:
+            raise LayoutError(f"exact arrays take {self.exact_nbytes} bytes, got {len(exact)}")
+        arrays, position = [], 0
+        for spec in self.exact_specs:
+            raw = exact[position : position + spec.nbytes]
+            arrays.append(np.frombuffer(raw, spec.dtype).reshape(spec.shape))
+            position += spec.nbytes
+        return arrays
+
+    def arrays(self, vector: NDArray[Any], exact: Sequence[NDArray[Any]]) -> ArrayRecord:
+        """Return the model's arrays, each in its own dtype, from a vector and exact arrays."""
+        remaining, position, arrays = iter(exact), 0, {}
+        for spec in self.specs:
+            if spec.is_float:
+                part = vector[position : position + spec.size]
+                arrays[spec.name] = Array(part.astype(spec.dtype).reshape(spec.shape))
+                position += spec.size
+            else:
+                arrays[spec.name] = Array(np.asarray(next(remaining)))
+        return ArrayRecord(arrays)
+
+    def _require(self, arrays: ArrayRecord) -> None:
+        if list(arrays) != [spec.name for spec in self.specs]:
+            raise LayoutError(
+                f"arrays are named {list(arrays)} instead of {[s.name for s in self.specs]}; "
+                f"return the model's arrays under the names and in the order they came with"
+            )
+        for spec in self.specs:
+            array = arrays[spec.name]
+            found = ArraySpec(spec.name, tuple(array.shape), np.dtype(array.dtype))
+            if found != spec:
+                raise LayoutError(f"array {found} came back in place of {spec}")
+
+    def __str__(self) -> str:
+        return ", ".join(str(spec) for spec in self.specs) or "no arrays"

@@ -1,0 +1,189 @@
+"""The server's side of the log: which message of which client was applied last.
+
+The ledger decides on replies and applies them; it never changes anything for a reply that it
+refuses.
+"""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Final
+
+from flwr.app import ConfigRecord, Message, MetricRecord
+from numpy.typing import NDArray
+
+from fl_ef21.compressors import Message as CompressedMessage
+from fl_ef21.flower.layout import Layout
+from fl_ef21.flower.protocol import (
+    RECORD,
+    Ack,
+    ProtocolError,
+    Reply,
+    chain,
+    origin,
+    payload_of,
+)
+from fl_ef21.methods import Estimate
+from fl_ef21.wire import decode
+
+NO_MOD: Final = "the client's app runs without ef21_mod; add it: ClientApp(mods=[ef21_mod])"
+MAX_KEY_LENGTH: Final = 200
+MAX_WEIGHT: Final = 2.0**63
+"""Above what a MetricRecord can carry as an integer; keeps the weighted sums finite."""
+
+
+class RejectedError(ValueError):
+    """Why a reply is quarantined."""
+
+
+@dataclass(frozen=True)
+class CheckedReply:
+    """A reply that is well-formed; whether it fits the log is decided when it is applied."""
+
+    node_id: int
+    about: Reply
+    payload: bytes
+    message: CompressedMessage
+    exact: list[NDArray[Any]]
+    weight: float
+    metrics: MetricRecord
+
+
+class Ledger:
+    """The log of one run.
+
+    Mutable: it is the one place where the server's copy of the log lives.
+
+    Parameters
+    ----------
+    epoch : bytes
+        Eight bytes that name the run.
+    layout : Layout
+        Of the model.
+    estimate : Estimate
+        The method's estimate, into which accepted messages are folded.
+    """
+
+    def __init__(self, epoch: bytes, layout: Layout, estimate: Estimate) -> None:
+        self.epoch = epoch
+        self.layout = layout
+        self.estimate = estimate
+        self._applied: dict[str, Ack] = {}
+        self._clients: dict[int, str] = {}
+
+    def client_of(self, node_id: int) -> str | None:
+        """Return the client key that a node has given, or ``None``."""
+        return self._clients.get(node_id)
+
+    def ack(self, node_id: int) -> Ack:
+        """Return the last applied message of the client on a node; ``Ack()`` if there is none."""
+        return self._applied.get(self._clients.get(node_id, ""), Ack())
+
+    def joined(self) -> dict[str, Ack]:
+        """Return a copy of the last applied message of every client."""
+        return dict(self._applied)
+
+    def introduce(self, node_id: int, client: str) -> None:
+        """Remember the client key of a node."""
+        self._clients[node_id] = client
+
+    def check(self, node_id: int, reply: Message, weighted_by_key: str) -> CheckedReply:
+        """Read a reply without changing anything.
+
+        Raises
+        ------
+        RejectedError
+            If a part is missing, malformed, or out of range.
+        """
+        try:
+            about = read_about(reply)
+            if about.epoch != self.epoch:
+                raise ProtocolError(f"epoch {about.epoch.hex()} is not that of this run")
+            payload = _payload(reply)
+            split = len(payload) - self.layout.exact_nbytes
+            exact = self.layout.unpack_exact(payload[max(split, 0) :])
+            message = decode(payload[:split], size=self.layout.size)
+        except ValueError as error:
+            raise RejectedError(str(error)) from error
+        if message.values.dtype != self.layout.dtype:
+            raise RejectedError(f"values are {message.values.dtype} instead of {self.layout.dtype}")
+        metrics = _metrics(reply)
+        weight = _weight(metrics, weighted_by_key)
+        return CheckedReply(node_id, about, payload, message, exact, weight, metrics)
+
+    def apply(self, reply: CheckedReply) -> None:
+        """Fold a message into the estimate if it is the next one of its client's log.
+
+        A first message of a client that is known already says that the client has lost its state:
+        its old contribution is taken out before the new one is folded.
+
+        Raises
+        ------
+        RejectedError
+            If the message is not the next one; nothing has changed then.
+        """
+        about = reply.about
+        nothing = Ack(0, origin(self.epoch, about.client))
+        last = self._applied.get(about.client, nothing)
+        joins = about.position == _following(nothing, reply.payload)
+        if not joins and about.position != _following(last, reply.payload):
+            raise RejectedError(
+                f"message {about.seq} with digest {about.digest.hex()} does not follow message "
+                f"{last.seq}, the last one applied of client {about.client}"
+            )
+        if joins:
+            self.estimate.forget(about.client)
+        self.estimate.fold(about.client, reply.weight, reply.message)
+        self._applied[about.client] = about.position
+        self.introduce(reply.node_id, about.client)
+
+
+def _following(last: Ack, payload: bytes) -> Ack:
+    return Ack(last.seq + 1, chain(last.digest, payload))
+
+
+def read_about(reply: Message) -> Reply:
+    """Return what a client says about itself and its payload.
+
+    Raises
+    ------
+    ProtocolError
+        If the record is missing, malformed, or out of range.
+    """
+    record = reply.content.get(RECORD)
+    if not isinstance(record, ConfigRecord):
+        raise ProtocolError(NO_MOD)
+    about = Reply.from_record(record)
+    if not 0 < len(about.client) <= MAX_KEY_LENGTH:
+        raise ProtocolError(
+            f"client key of {len(about.client)} characters; use 1 to {MAX_KEY_LENGTH}"
+        )
+    if not all(isfinite(v) and v >= 0 for v in (about.signal_norm_squared, about.error_squared)):
+        raise ProtocolError("squared norms are not finite numbers from 0 up")
+    return about
+
+
+def _payload(reply: Message) -> bytes:
+    records = list(reply.content.array_records.values())
+    if len(records) != 1:
+        raise ProtocolError(f"reply holds {len(records)} ArrayRecords instead of one")
+    return payload_of(records[0])
+
+
+def _metrics(reply: Message) -> MetricRecord:
+    records = list(reply.content.metric_records.values())
+    if len(records) != 1:
+        raise RejectedError(
+            f"reply holds {len(records)} MetricRecords instead of one; let the app return one"
+        )
+    return records[0]
+
+
+def _weight(metrics: MetricRecord, weighted_by_key: str) -> float:
+    weight = metrics.get(weighted_by_key)
+    if isinstance(weight, bool) or not isinstance(weight, int | float):
+        raise RejectedError(
+            f"metric {weighted_by_key!r} is {weight!r} instead of a number; let the app return it"
+        )
+    if not 0 < weight <= MAX_WEIGHT:
+        raise RejectedError(f"metric {weighted_by_key!r} is {weight}, which is outside (0, 2^63]")
+    return float(weight)

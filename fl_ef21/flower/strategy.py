@@ -1,0 +1,331 @@
+"""The strategy that all methods share: instructions out, checked replies in, one server step."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from logging import ERROR, INFO
+from math import isfinite
+from secrets import token_bytes
+from typing import Final, TypedDict, Unpack
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.common import log
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import FedAvg, Result
+
+from fl_ef21.compressors import Compressor
+from fl_ef21.flower.history import RoundRecord
+from fl_ef21.flower.layout import Layout
+from fl_ef21.flower.ledger import Ledger
+from fl_ef21.flower.meter import MessageSize, measure
+from fl_ef21.flower.protocol import RECORD, SIGNALS, Ack, Instruction, ProtocolError
+from fl_ef21.flower.receiving import Received, receive
+from fl_ef21.flower.sampling import connected_nodes, draw, read_roll_call
+from fl_ef21.flower.seeding import sampling_generator
+from fl_ef21.flower.server_round import (
+    MetricsAggregator,
+    OpenRound,
+    aggregate_metrics,
+    history_row,
+)
+from fl_ef21.methods import Method
+
+Callback = Callable[[RoundRecord, ArrayRecord], None]
+EvaluateFn = Callable[[int, ArrayRecord], MetricRecord | None]
+
+EPOCH_BYTES: Final = 8
+MOD_IS_MISSING: Final = (
+    "no client of the first round runs ef21_mod, so none can read the instructions; add it to "
+    "the client app: ClientApp(mods=[ef21_mod])"
+)
+
+
+class FedAvgArguments(TypedDict, total=False):
+    """FedAvg's arguments, with its names, meanings and defaults."""
+
+    fraction_train: float
+    fraction_evaluate: float
+    min_train_nodes: int
+    min_evaluate_nodes: int
+    min_available_nodes: int
+    weighted_by_key: str
+    arrayrecord_key: str
+    configrecord_key: str
+    train_metrics_aggr_fn: MetricsAggregator | None
+    evaluate_metrics_aggr_fn: MetricsAggregator | None
+
+
+class ErrorFeedbackStrategy(FedAvg):
+    """FedAvg whose replies are compressed messages of one method.
+
+    Every client gets an instruction of its own: the model, what to use, and which of its messages
+    was applied last. A reply that is not the next message of its client's log is quarantined and
+    counted, and the run goes on. Clients need :func:`~fl_ef21.ef21_mod`.
+
+    Parameters
+    ----------
+    method : Method
+        What clients and server compute.
+    compressor : Compressor
+        What clients compress with, of the kind that the method needs.
+    step_size : float
+        γ > 0 of the server step x ← x − γ·estimate. With ``signal="update"`` 1.0 is FedAvg's.
+    signal : {"update", "gradient"}
+        Whether the client app returns updated arrays or gradients.
+    seed : int
+        In [0, 2^63); decides which clients take part and what random compressors draw.
+    **fedavg
+        FedAvg's arguments. With ``fraction_train`` < 1 the clients of a round are drawn by client
+        key; nodes that have not given theirs yet are asked for it first, by one small message.
+
+    Attributes
+    ----------
+    history : list of RoundRecord
+        One row a round.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or the method cannot work with the compressor.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        compressor: Compressor,
+        *,
+        step_size: float = 1.0,
+        signal: str = "update",
+        seed: int = 0,
+        **fedavg: Unpack[FedAvgArguments],
+    ) -> None:
+        super().__init__(**fedavg)
+        if not isinstance(compressor, Compressor):
+            raise ValueError(
+                f"compressor={compressor!r} is not a compressor; give for example TopK(0.01), "
+                f"or fl_ef21.compressors.from_text('topk:0.01')"
+            )
+        method.check(compressor)
+        if not isinstance(step_size, int | float) or not isfinite(step_size) or step_size <= 0:
+            raise ValueError(f"step_size={step_size!r} is not a positive number")
+        if signal not in SIGNALS:
+            raise ValueError(f"signal={signal!r} is unknown; choose one of {', '.join(SIGNALS)}")
+        if not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise ValueError(f"seed={seed!r} is not a whole number in [0, 2^63)")
+        self.method = method
+        self.compressor = compressor
+        self.step_size = float(step_size)
+        self.signal = signal
+        self.seed = seed
+        self.history: list[RoundRecord] = []
+        self.ledger: Ledger | None = None
+        self._timeout: float | None = None
+        self._round: OpenRound | None = None
+
+    def summary(self) -> None:
+        """Log the method, compressor and step size, then FedAvg's settings."""
+        log(INFO, "\t├──> Error feedback:")
+        log(INFO, "\t│\t├── Method: %s", self.method)
+        log(INFO, "\t│\t├── Compressor: %s", self.compressor)
+        log(INFO, "\t│\t├── Step size: %g on the clients' %ss", self.step_size, self.signal)
+        log(INFO, "\t│\t└── Seed: %d", self.seed)
+        super().summary()
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: EvaluateFn | None = None,
+        *,
+        callbacks: Sequence[Callback] = (),
+    ) -> Result:
+        """Run all rounds, as FedAvg does.
+
+        Parameters
+        ----------
+        grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn
+            As in FedAvg; ``timeout`` in seconds.
+        callbacks : sequence of callable
+            Called after every round with its row of the history and the model, in order.
+
+        Returns
+        -------
+        Result
+            As FedAvg's; ``arrays`` is the last model, also if no reply was ever accepted.
+        """
+        self.history, self.ledger, self._timeout = [], None, timeout
+
+        # Flower calls this before the first round and after each one, when training and
+        # evaluation are done: the only hook that its loop has.
+        def after_round(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
+            evaluation = evaluate_fn(server_round, arrays) if evaluate_fn else None
+            if self._round is not None and server_round > 0:
+                seconds = time.perf_counter() - self._round.started
+                self.history[-1] = replace(
+                    self.history[-1], evaluation=dict(evaluation or {}), wall_seconds=seconds
+                )
+                for callback in callbacks:
+                    callback(self.history[-1], arrays)
+            return evaluation
+
+        result = super().start(
+            grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, after_round
+        )
+        if not result.arrays:
+            result.arrays = initial_arrays
+        return result
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Return one instruction for each client that takes part."""
+        self._round = None
+        if self.fraction_train == 0.0:
+            return []
+        started = time.perf_counter()
+        ledger = self._open_ledger(arrays)
+        nodes = connected_nodes(grid, max(self.min_available_nodes, self.min_train_nodes))
+        count = max(int(len(nodes) * self.fraction_train), self.min_train_nodes)
+        calls, answers = MessageSize(), MessageSize()
+        if count < len(nodes):
+            calls, answers = self._call_roll(server_round, ledger, nodes, grid)
+        drawn = self.choose(server_round, nodes, count, ledger)
+        log(INFO, "configure_train: Sampled %s nodes (out of %s)", len(drawn), len(nodes))
+
+        config["server-round"] = server_round
+        model = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: config})
+        instructions = [self._instruct(server_round, ledger, node, model) for node in drawn]
+        self._round = OpenRound(
+            number=server_round,
+            arrays=arrays,
+            instructions=instructions,
+            nodes=nodes,
+            downlink=calls + measure(instructions),
+            uplink=answers,
+            started=started,
+        )
+        return instructions
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Apply the good replies and take the server step.
+
+        Returns
+        -------
+        tuple of ArrayRecord or None, MetricRecord or None
+            The new model, ``None`` if no reply was accepted, and the clients' metrics with the
+            counts ``rejected-replies`` and ``failed-replies``.
+
+        Raises
+        ------
+        ProtocolError
+            If in the first round all clients answer without ``ef21_mod``.
+        FloatingPointError
+            If the model would not be finite any more.
+        """
+        this, ledger = self._round, self.ledger
+        if this is None or ledger is None:
+            return None, None
+        replies = list(replies)
+        ledger.estimate.begin_round()
+        received = receive(replies, this.instructions, ledger, self.weighted_by_key)
+        if server_round == 1 and not received.applied and received.without_mod:
+            raise ProtocolError(MOD_IS_MISSING)
+        self.history.append(history_row(this, received, self.step_size))
+        metrics = aggregate_metrics(received, self.train_metrics_aggr_fn, self.weighted_by_key)
+        # A round that drew nobody steps along what is remembered, as EF21-PP does. A round whose
+        # replies were all lost or bad is no such round: something is wrong, and the model waits.
+        if this.instructions and not received.applied:
+            log(ERROR, "aggregate_train: no reply was accepted; the model stays as it is")
+            return None, metrics
+        return self._next_model(this, ledger, received), metrics
+
+    def choose(
+        self, server_round: int, nodes: Sequence[int], count: int, ledger: Ledger
+    ) -> list[int]:
+        """Return the nodes that take part; override it to choose them in another way.
+
+        Parameters
+        ----------
+        server_round : int
+            From 1.
+        nodes : sequence of int
+            All connected nodes.
+        count : int
+            How many FedAvg's arguments ask for.
+        ledger : Ledger
+            ``ledger.client_of(node)`` is a node's client key, ``None`` if not known yet.
+        """
+        rng = sampling_generator(self.seed, server_round)
+        return draw(nodes, count, ledger.client_of, rng)
+
+    def _open_ledger(self, arrays: ArrayRecord) -> Ledger:
+        """Return the run's ledger; a model of another layout starts a new one."""
+        layout = Layout.of(arrays)
+        if self.ledger is None or self.ledger.layout != layout:
+            estimate = self.method.estimate(layout.size, layout.dtype)
+            self.ledger = Ledger(token_bytes(EPOCH_BYTES), layout, estimate)
+        return self.ledger
+
+    def _instruct(
+        self,
+        server_round: int,
+        ledger: Ledger,
+        node_id: int,
+        model: RecordDict,
+        *,
+        roll_call: bool = False,
+    ) -> Message:
+        ack = ledger.ack(node_id)
+        instruction = Instruction(
+            epoch=ledger.epoch,
+            round=server_round,
+            method=str(self.method),
+            compressor=str(self.compressor),
+            signal=self.signal,
+            seed=self.seed,
+            seq=ack.seq,
+            digest=ack.digest,
+            roll_call=roll_call,
+        )
+        content = RecordDict({**model, RECORD: instruction.to_record()})
+        return Message(content=content, message_type=MessageType.TRAIN, dst_node_id=node_id)
+
+    def _call_roll(
+        self, server_round: int, ledger: Ledger, nodes: Sequence[int], grid: Grid
+    ) -> tuple[MessageSize, MessageSize]:
+        """Ask the nodes that have not given their client key for it."""
+        unknown = [node for node in nodes if ledger.client_of(node) is None]
+        calls = [
+            self._instruct(server_round, ledger, node, RecordDict(), roll_call=True)
+            for node in unknown
+        ]
+        if not calls:
+            return MessageSize(), MessageSize()
+        replies = list(grid.send_and_receive(calls, timeout=self._timeout))
+        for node_id, client in read_roll_call(replies, calls, ledger.epoch).items():
+            ledger.introduce(node_id, client)
+        return measure(calls), measure(replies)
+
+    def _next_model(self, this: OpenRound, ledger: Ledger, received: Received) -> ArrayRecord:
+        """Take the server step from the model that the round was sent."""
+        silent = 0
+        if self.method.counts_silent_clients:
+            silent = sum(ledger.ack(node) == Ack() for node in this.nodes)
+        model = ledger.layout.vector(this.arrays).astype(np.float64)
+        model = self.method.server_step(model, ledger.estimate.mean(silent), self.step_size)
+        if not np.isfinite(model.astype(ledger.layout.dtype)).all():
+            raise FloatingPointError(
+                f"the model is not finite after round {this.number}: step size {self.step_size:g} "
+                f"is too large for {self.method} with {self.compressor}; choose a smaller one"
+            )
+        exact = (
+            received.mean_exact_arrays() if received.applied else ledger.layout.exact(this.arrays)
+        )
+        return ledger.layout.arrays(model, exact)

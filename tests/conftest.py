@@ -1,0 +1,30 @@
+"""What the tests share: where external files are, and small apps on small problems."""
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+
+def path_from_environment(name: str) -> Path:
+    """Return the path in an environment variable, or skip the test."""
+    value = os.environ.get(name)
+    if not value:
+        pytest.skip(f"{name} is not set")
+    path = Path(value)
+    if not path.exists():
+        pytest.skip(f"{name}={value} does not exist")
+    return path
+
+
+@pytest.fixture(scope="session")
+def golden() -> dict:
+    return json.loads(path_from_environment("FL_EF21_GOLDEN").read_text())
+
+
+@pytest.fixture(autouse=True)
+def quiet_flower(caplog):
+    """Keep Flower's round by round log out of failure reports; warnings stay."""
+    caplog.set_level(logging.WARNING, logger="flwr")
