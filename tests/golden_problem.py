@@ -5,9 +5,8 @@ error there cannot hide here.
 """
 
 import numpy as np
-from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.app import Array
 
 from fl_ef21 import ef21_mod
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class RoundRecord:
     estimate_error: float | None
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     wall_seconds: float = 0.0
+
+    @classmethod
+    def before_the_first(cls, step_size: float) -> Self:
+        """Return a row for the starting point, round 0, at which nothing was sent."""
+        return cls(*[0] * 5, (), *[0] * 5, step_size, train_loss=None, estimate_error=None)
 
     @property
     def uplink_message_bytes(self) -> int:

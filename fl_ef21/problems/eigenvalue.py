@@ -1,0 +1,51 @@
+"""The largest eigenvalue of a sparse positive semi-definite matrix."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+# Up to this size a dense solver is as fast as the iteration, and it has no lower limit: eigsh
+# needs more than one dimension.
+DENSE_SIZE = 64
+
+
+def largest_eigenvalue(factor: csr_array, diagonal: NDArray[np.float64] | None = None) -> float:
+    """Return λ_max(BᵀB + diag(δ)) without forming a large dense matrix.
+
+    Parameters
+    ----------
+    factor : csr_array of float64, shape (rows, size)
+        B.
+    diagonal : ndarray of float64, shape (size,), optional
+        δ ≥ 0; zero by default.
+
+    Returns
+    -------
+    float
+        Correct to about 1e-12 relative, and the same in every call: the Lanczos iteration
+        starts from a fixed vector.
+
+    Examples
+    --------
+    >>> largest_eigenvalue(csr_array(np.diag([3.0, 1.0])), np.array([0.0, 9.0]))
+    10.0
+    """
+    if diagonal is None:
+        # BᵀB and BBᵀ have the same largest eigenvalue; the smaller of the two is quicker.
+        factor = factor.T.tocsr() if factor.shape[0] < factor.shape[1] else factor
+        diagonal = np.zeros(factor.shape[1])
+    # An eigensolver that iterates cannot start in the null space, and zero has no other.
+    if not factor.data.any():
+        return float(diagonal.max(initial=0.0))
+    size = factor.shape[1]
+    transpose = factor.T.tocsr()
+    if size <= DENSE_SIZE:
+        gram = (transpose @ factor).toarray() + np.diag(diagonal)
+        return float(np.linalg.eigvalsh(gram)[-1])
+    operator = LinearOperator(
+        (size, size), matvec=lambda v: transpose @ (factor @ v) + diagonal * v, dtype=np.float64
+    )
+    # A random direction is orthogonal to the wanted one with probability zero; 1, …, 1 may be.
+    start = np.random.default_rng(0).standard_normal(size)
+    return float(eigsh(operator, k=1, which="LA", v0=start, return_eigenvectors=False)[0])

@@ -1,0 +1,34 @@
+"""All figures of one run, from its folder into its folder."""
+
+from pathlib import Path
+
+from fl_ef21.report.figures import figure_against_bytes, figure_against_rounds, save
+from fl_ef21.report.partition_figure import label_distribution_figure
+from fl_ef21.report.run_folder import RunFolder
+from fl_ef21.report.summary import headline
+
+
+def draw_run(folder: RunFolder) -> list[Path]:
+    """Draw a finished run's figures, each as PNG and SVG, into ``figures/``.
+
+    ``partition.png`` is drawn where the summary's ``problem`` has ``label_counts`` (clients x
+    classes) and ``class_names``.
+
+    Returns
+    -------
+    list of Path
+        The PNG files.
+    """
+    summary, rows = folder.summary(), folder.rows()
+    problem = summary.get("problem", {})
+    title = headline(summary["study"], folder.config(), problem.get("clients"))
+    figures = {
+        "against-bytes": figure_against_bytes(rows, title),
+        "against-rounds": figure_against_rounds(rows, title),
+    }
+    if "label_counts" in problem:
+        counts, names = problem["label_counts"], problem["class_names"]
+        figures["partition"] = label_distribution_figure(counts, names, title)
+    return [
+        save(figure, folder.path / "figures" / f"{name}.png")[0] for name, figure in figures.items()
+    ]

@@ -1,0 +1,150 @@
+"""Train twice, compressed and not, and write down what each has sent and reached."""
+
+import time
+from datetime import datetime
+from logging import INFO, WARNING
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord
+from flwr.common import log
+from flwr.serverapp import Grid, ServerApp
+from task import Federation, choose_step_size, load_federation
+
+from fl_ef21 import DCGD, EF21, ErrorFeedbackStrategy, Identity
+from fl_ef21.compressors import from_text
+from fl_ef21.flower import RoundRecord
+from fl_ef21.report.draw import draw_run
+from fl_ef21.report.run_folder import RunFolder
+from fl_ef21.report.summary import summarise
+
+app = ServerApp()
+
+SECONDS_TO_CONNECT = 15.0
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the study that the run config describes."""
+    started = time.perf_counter()
+    config = context.run_config
+    folder = RunFolder.create(_out(str(config["out"])), config)
+    clients = _connected_clients(grid, int(config["clients"]))
+    federation = load_federation(config, clients)
+
+    rounds, models = int(config["rounds"]), {}
+    for label, strategy in _methods(federation, config, clients).items():
+        log(INFO, "Training %s", label)
+        models[label] = _train(grid, label, strategy, federation, rounds, folder)
+
+    np.savez(folder.path / "model.npz", **models)
+    rows = folder.rows()
+    folder.write_summary(
+        {
+            "study": "quickstart",
+            "status": "completed",
+            "seconds": time.perf_counter() - started,
+            "problem": _describe(federation),
+            "methods": summarise(rows),
+        }
+    )
+    draw_run(folder)
+    log(INFO, "Results are in %s", folder.path)
+
+
+def _methods(
+    federation: Federation, config: dict[str, Any], clients: int
+) -> dict[str, ErrorFeedbackStrategy]:
+    compressor = from_text(str(config["compressor"]))
+    ef21_step, plain_step = choose_step_size(
+        str(config["step-size"]), federation.constants(), compressor, federation.dimension
+    )
+    common = {
+        "signal": "gradient",
+        "seed": int(config["seed"]),
+        "fraction_evaluate": 0.0,
+        "min_train_nodes": clients,
+        "min_available_nodes": clients,
+    }
+    return {
+        "uncompressed": DCGD(Identity(), plain_step, **common),
+        f"EF21 {compressor}": EF21(compressor, ef21_step, **common),
+    }
+
+
+def _train(
+    grid: Grid,
+    label: str,
+    strategy: ErrorFeedbackStrategy,
+    federation: Federation,
+    rounds: int,
+    folder: RunFolder,
+) -> np.ndarray:
+    def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
+        evaluation = federation.evaluate(arrays["weights"].numpy().astype(np.float64))
+        if server_round == 0:
+            folder.append(_starting_row(label, strategy, evaluation))
+        return MetricRecord(evaluation)
+
+    def record(row: RoundRecord, _: ArrayRecord) -> None:
+        folder.append({"method": label, **row.as_row()})
+
+    start = np.zeros(federation.dimension, np.float32)
+    result = strategy.start(
+        grid,
+        ArrayRecord({"weights": Array(start)}),
+        num_rounds=rounds,
+        train_config=ConfigRecord({"clients": len(federation.objectives)}),
+        evaluate_fn=evaluate,
+        callbacks=[record],
+    )
+    if not any(row.clients for row in strategy.history):
+        reasons = strategy.history[0].reasons
+        raise RuntimeError(f"no client's reply was accepted in {rounds} rounds: {reasons[0]}")
+    return result.arrays["weights"].numpy()
+
+
+def _starting_row(
+    label: str, strategy: ErrorFeedbackStrategy, evaluation: dict[str, float]
+) -> dict[str, Any]:
+    nothing = RoundRecord.before_the_first(strategy.step_size)
+    return {"method": label, **nothing.as_row(), **evaluation}
+
+
+def _describe(federation: Federation) -> dict[str, Any]:
+    constants = federation.constants()
+    return {
+        "data": federation.dataset.name,
+        "rows": len(federation.dataset.labels),
+        "dimension": federation.dimension,
+        "clients": len(federation.objectives),
+        "L": constants.L,
+        "L_AM": constants.arithmetic_mean,
+        "L_QM": constants.quadratic_mean,
+        "label_counts": federation.label_counts(),
+        "class_names": federation.dataset.class_names,
+    }
+
+
+def _connected_clients(grid: Grid, wanted: int) -> int:
+    """Wait a little for all clients, then take those that are there."""
+    deadline = time.monotonic() + SECONDS_TO_CONNECT
+    while (connected := len(list(grid.get_node_ids()))) < wanted and time.monotonic() < deadline:
+        time.sleep(0.5)
+    if connected < wanted:
+        log(
+            WARNING,
+            "clients=%d, but %d SuperNodes are connected; going on with those. For more: "
+            'flwr run . --federation-config "num-supernodes=%d"',
+            wanted,
+            connected,
+            wanted,
+        )
+    return min(connected, wanted)
+
+
+def _out(out: str) -> Path:
+    if out:
+        return Path(out)
+    return Path.cwd() / "results" / "quickstart" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")

@@ -1,0 +1,313 @@
+"""The command line, over a study and engines that are stand-ins of a few lines."""
+
+import logging
+import re
+import signal
+import subprocess
+import sys
+import time
+import types
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fl_ef21._version import __version__
+from fl_ef21.cli import app
+from fl_ef21.engine import simulation
+from fl_ef21.engine import study as in_process
+from fl_ef21.engine.simulation import RunFailed
+from fl_ef21.report.run_folder import RunFolder
+from fl_ef21.report.summary import summarise
+
+PROJECT = """
+[project]
+name = "toy"
+version = "1.0.0"
+[tool.flwr.app.config]
+data = "digits"
+clients = 4
+partition = "contiguous"
+compressor = "topk:0.25"
+step-size = "auto"
+rounds = 20
+seed = 0
+out = ""
+"""
+
+
+def write_run(run_config):
+    """Minimise a quadratic by gradient descent, plain and Top-1, and record it as a study does."""
+    folder = RunFolder.create(run_config["out"], run_config)
+    target = np.arange(1.0, 5.0)
+    for method, kept in (("uncompressed", 4), ("EF21 topk:1", 1)):
+        x, estimate = np.zeros(4), np.zeros(4)
+        for number in range(run_config.get("rounds", 20) + 1):
+            gradient = x - target
+            sent = 4 * (4 * kept) if number else 0
+            folder.append(
+                {
+                    "method": method,
+                    "round": number,
+                    "uplink_payload_bytes": sent,
+                    "uplink_bytes": sent + 100,
+                    "downlink_bytes": 64,
+                    "rejections": 0,
+                    "failures": 0,
+                    "loss": gradient @ gradient / 2,
+                    "gradient_norm_squared": gradient @ gradient,
+                    "accuracy": None,
+                }
+            )
+            largest = np.argsort(-np.abs(gradient - estimate))[:kept]
+            estimate[largest] = gradient[largest]
+            x = x - 0.3 * estimate
+    summary = {
+        "study": "toy",
+        "problem": {"dimension": 4, "L": 1.0},
+        "methods": summarise(folder.rows()),
+    }
+    folder.write_summary(summary)
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "toy"
+    path.mkdir()
+    (path / "pyproject.toml").write_text(PROJECT)
+    return path
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    """Stand in for both engines; tests replace ``run`` and read ``calls``."""
+    engines = types.SimpleNamespace(calls=[], run=write_run)
+
+    def stand_in(name):
+        def run(study, *, clients, run_config, on_poll=None):
+            engines.calls.append((name, study, clients, dict(run_config)))
+            engines.run(run_config)
+
+        return run
+
+    monkeypatch.setattr(simulation, "run", stand_in("simulation"))
+    monkeypatch.setattr(in_process, "run_study", stand_in("in-process"))
+    return engines
+
+
+def simulate(*arguments):
+    return CliRunner().invoke(app, ["simulate", *map(str, arguments)], env={"COLUMNS": "80"})
+
+
+def words(text):
+    """Return the text without the frame that Typer draws around a usage error."""
+    return " ".join(text.replace("│", " ").split())
+
+
+# What a run says and passes on
+
+
+def test_a_run_ends_with_table_figures_and_folder(study, engines, tmp_path):
+    out = tmp_path / "out"
+    result = simulate(study, "--out", out, "--rounds", 10)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("toy · 4 clients")
+    assert "Problem  4 parameters, L = 1" in result.stdout
+    assert "4.0×" in result.stdout
+    assert "160 B" in result.stdout
+    assert f"Figure   {out}/figures/against-bytes.png" in result.stdout
+    assert (out / "figures" / "against-rounds.svg").exists()
+    assert f"Records  {out}" in result.stdout
+    assert "fl-ef21 simulate toy" in result.stdout.splitlines()[-1]
+    assert "EF21 topk:1: round 10/10 loss" in result.stderr
+
+
+@pytest.mark.parametrize("engine", ["simulation", "in-process"])
+def test_only_given_flags_are_passed_on(study, engines, tmp_path, engine):
+    out = tmp_path / "out"
+    flags = ("--engine", engine, "--out", out)
+    assert simulate(study, *flags, "--compressor", "topk:1", "--seed", 3).exit_code == 0
+    config = {"clients": 4, "out": str(out), "compressor": "topk:1", "seed": 3}
+    assert engines.calls == [(engine, study, 4, config)]
+
+
+def test_progress_is_shown_while_a_run_in_this_process_lives(study, engines, tmp_path, capfd):
+    def write_slowly(run_config):
+        write_run(run_config)
+        time.sleep(1)
+        sys.stderr.write("the study ends\n")
+
+    engines.run = write_slowly
+    with pytest.raises(SystemExit, match="0"):
+        app(["simulate", str(study), "--engine", "in-process", "--out", str(tmp_path / "out")])
+    shown = capfd.readouterr().err
+    assert 0 < shown.index("EF21 topk:1: round 20/20") < shown.index("the study ends")
+
+
+def test_paths_are_made_absolute(study, engines, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.svm").write_text("1 1:1\n")
+    assert simulate("toy", "--data", "mine.svm", "--clients", 7, "--out", "runs/a").exit_code == 0
+    ((_, path, clients, config),) = engines.calls
+    assert (path, clients) == (study, 7)
+    assert config["data"] == str(tmp_path / "mine.svm")
+    assert config["out"] == str(tmp_path / "runs" / "a")
+
+
+def test_the_default_folder_is_named_after_study_and_time(study, engines, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert simulate(study).exit_code == 0
+    (config,) = tmp_path.glob("results/toy/*/config.json")
+    assert time.strptime(config.parent.name, "%Y-%m-%d_%H-%M-%S")
+
+
+# Refusals, before an engine is started
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--compressor", "topk:1.5"], "--compressor: .*1.5"),
+        (["--compressor", "zip"], "--compressor: unknown compressor 'zip'; known are identity"),
+        (["--partition", "nonsense"], "--partition: .*nonsense"),
+        (["--step-size", "-1"], "--step-size: step size -1 is outside .0, ∞.; give a positive"),
+        (["--step-size", "nan"], "--step-size: step size nan is outside"),
+        (["--rounds", "0"], "'--rounds': 0 is not in the range x>=1"),
+        (["--clients", "0"], "'--clients': 0 is not in the range x>=1"),
+        (["--engine", "ray"], "'--engine': 'ray' is not one of 'simulation', 'in-process'"),
+    ],
+)
+def test_a_bad_value_is_refused_with_the_fix(study, engines, tmp_path, arguments, message):
+    result = simulate(study, *arguments, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert re.search(message, words(result.stderr)), result.stderr
+    assert "Traceback" not in result.stderr
+    assert engines.calls == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_study_is_refused(engines):
+    result = simulate("nowhere")
+    assert result.exit_code == 2
+    assert "no study 'nowhere'; give one of" in words(result.stderr)
+
+
+def test_an_app_without_the_settings_that_every_study_has_is_refused(study, engines):
+    (study / "pyproject.toml").write_text(PROJECT.replace("out", "folder"))
+    result = simulate(study)
+    assert result.exit_code == 2
+    assert "does not declare out; give it a default in its [tool.flwr" in words(result.stderr)
+
+
+def test_a_setting_that_the_study_does_not_have_is_refused(study, engines):
+    project = study / "pyproject.toml"
+    project.write_text(PROJECT.replace('compressor = "topk:0.25"\n', ""))
+    result = simulate(study, "--compressor", "topk:1")
+    assert result.exit_code == 2
+    assert "study 'toy' has no setting 'compressor'; it has data, clients" in words(result.stderr)
+
+
+def test_a_folder_that_holds_a_run_is_refused(study, engines, tmp_path):
+    assert simulate(study, "--out", tmp_path / "out").exit_code == 0
+    result = simulate(study, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "already holds a run; give another --out" in words(result.stderr)
+    assert len(engines.calls) == 1
+
+
+# Failures
+
+
+def test_a_failed_run_gives_the_reason_and_keeps_the_log(study, engines, tmp_path):
+    def fail(run_config):
+        raise RunFailed("client 3 has no data", "line 1\nline 2\n")
+
+    engines.run = fail
+    result = simulate(study, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "The run failed: client 3 has no data" in result.stderr
+    assert f"Its log: {tmp_path}/out/log.txt" in result.stderr
+    assert (tmp_path / "out" / "log.txt").read_text() == "line 1\nline 2\n"
+
+
+def test_an_exception_in_process_is_a_failed_run(study, engines, tmp_path):
+    def fail(run_config):
+        logging.getLogger("flwr").warning("round 1")
+        raise ZeroDivisionError("no samples")
+
+    engines.run = fail
+    result = simulate(study, "--out", tmp_path / "out", "--engine", "in-process")
+    assert result.exit_code == 1
+    assert "The run failed: ZeroDivisionError: no samples" in result.stderr
+    log = (tmp_path / "out" / "log.txt").read_text()
+    assert log.startswith("round 1\nTraceback")
+    assert "round 1" not in result.stderr
+
+
+def test_a_missing_engine_is_named(study, engines, tmp_path):
+    def fail(run_config):
+        raise FileNotFoundError("no command 'flwr'; install Flower")
+
+    engines.run = fail
+    result = simulate(study, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "The run failed: no command 'flwr'; install Flower" in result.stderr
+
+
+def test_a_run_without_a_summary_is_a_failed_run(study, engines, tmp_path):
+    engines.run = lambda run_config: None
+    result = simulate(study, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "ended without writing a summary" in result.stderr
+
+
+SLEEPER = """
+import pathlib, time
+from fl_ef21.cli import app
+from fl_ef21.engine import simulation
+def run(study, *, clients, run_config, on_poll):
+    try:
+        print("started", flush=True)
+        time.sleep(60)
+    finally:
+        pathlib.Path(run_config["out"], "cleaned").touch()
+simulation.run = run
+app()
+"""
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_unwinds_the_engine(study, tmp_path, sent, code):
+    command = [sys.executable, "-c", SLEEPER, "simulate", study, "--out", tmp_path / "out"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"started\n"
+        process.send_signal(sent)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert b"Traceback" not in errors
+    assert (tmp_path / "out" / "cleaned").exists()
+
+
+# Help
+
+
+def python(code, *arguments):
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_version():
+    shown = python("from fl_ef21.cli import app; app()", "--version")
+    assert shown == f"fl-ef21 {__version__}\n"
+
+
+def test_help_shows_every_flag():
+    shown = simulate("--help").stdout
+    flags = ["data", "clients", "partition", "compressor", "step-size", "rounds", "engine", "out"]
+    assert all(f"--{flag}" in shown for flag in [*flags, "seed"])
+    assert "[default: simulation]" in shown
+
+
+def test_the_command_starts_without_what_only_a_run_needs():
+    heavy = "{'matplotlib', 'ray', 'sklearn', 'torch', 'flwr_datasets'}"
+    assert python(f"import sys, fl_ef21.cli; print({heavy} & set(sys.modules))") == "set()\n"

@@ -1,0 +1,202 @@
+"""The log between server and clients: equal on both sides, whatever gets lost on the way."""
+
+import numpy as np
+import pytest
+from faults import FaultyGrid
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from fl_ef21 import EF21, TopK, ef21_mod
+from fl_ef21.engine import InProcessGrid, partition_configs
+from fl_ef21.flower.client_log import ClientLog
+from fl_ef21.methods import EF21 as Method
+
+CLIENTS, DIMENSION = 5, 12
+RNG = np.random.default_rng(7)
+HESSIANS = [np.diag(RNG.uniform(0.1, 2.0, DIMENSION)) for _ in range(CLIENTS)]
+OPTIMA = RNG.normal(size=(CLIENTS, DIMENSION))
+FAULTS = {
+    "lost request": {"lost request": 0.2},
+    "lost reply": {"lost reply": 0.2},
+    "repeated reply": {"repeated": 0.1},
+    "damaged reply": {"damaged": 0.2},
+    "lost state": {"lost state": 0.05},
+    "all": {"lost request": 0.1, "lost reply": 0.1, "damaged": 0.1, "lost state": 0.02},
+}
+
+
+def gradient(client: int, x: np.ndarray) -> np.ndarray:
+    return HESSIANS[client] @ (x - OPTIMA[client])
+
+
+def squared_gradient_norm(x: np.ndarray) -> float:
+    return float(np.sum(np.mean([gradient(i, x) for i in range(CLIENTS)], axis=0) ** 2))
+
+
+def quadratic_app(raise_when=lambda context: False) -> ClientApp:
+    app = ClientApp(mods=[ef21_mod])
+
+    @app.train()
+    def train(message, context):
+        if raise_when(context):
+            raise RuntimeError("out of battery")
+        g = gradient(context.node_config["partition-id"], message.content["arrays"]["x"].numpy())
+        metrics = MetricRecord({"num-examples": 10, "loss": 1.0})
+        content = RecordDict({"arrays": ArrayRecord({"x": Array(g)}), "metrics": metrics})
+        return Message(content, reply_to=message)
+
+    return app
+
+
+def strategy(**kwargs) -> EF21:
+    options = {"signal": "gradient", "fraction_evaluate": 0.0, "initialisation": "compressed"}
+    return EF21(TopK(k=2), step_size=0.15, **options | kwargs)
+
+
+def run(grid: InProcessGrid, rounds: int, ef21: EF21, checks=()) -> np.ndarray:
+    arrays = ArrayRecord({"x": Array(np.zeros(DIMENSION))})
+    return ef21.start(grid, arrays, num_rounds=rounds, callbacks=checks).arrays["x"].numpy()
+
+
+def check_invariants(ef21: EF21, grid: InProcessGrid) -> None:
+    """I1: the estimate is Σ pᵢ ĝᵢ. I2: every client can still reach just the ĝᵢ of the server."""
+    contributions = ef21.ledger.estimate.contributions()
+    if not contributions:
+        return
+    total = sum(weight for weight, _ in contributions.values())
+    expected = sum(weight * vector for weight, vector in contributions.values()) / total
+    np.testing.assert_allclose(ef21.ledger.estimate.mean(), expected, rtol=1e-12, atol=1e-13)
+    for node_id, context in grid.contexts.items():
+        log = ClientLog.load(context.state)
+        client = ef21.ledger.client_of(node_id)
+        if log is None or client is None:
+            continue
+        agreed = log.acknowledge(ef21.ledger.ack(node_id), Method("compressed"), DIMENSION)
+        if agreed is not None:
+            held = contributions[client][1]
+            assert agreed.state["estimate"].tobytes() == held.tobytes()
+
+
+@pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS.keys())
+def test_faults_leave_both_sides_equal_and_the_floor_in_reach(faults):
+    rounds = 400
+    grid = FaultyGrid(
+        quadratic_app(),
+        partition_configs(CLIENTS),
+        faults=faults,
+        seed=3,
+        last_faulty=CLIENTS * rounds // 2,
+    )
+    ef21 = strategy()
+    x = run(grid, rounds, ef21, [lambda *_: check_invariants(ef21, grid)])
+    assert sum(grid.injected.values()) > 20
+    assert squared_gradient_norm(x) < 1e-24
+    assert sum(row.rejections for row in ef21.history) == (
+        grid.injected.get("repeated", 0) + grid.injected.get("damaged", 0)
+    )
+
+
+def test_without_faults_the_floor_is_reached():
+    ef21 = strategy()
+    x = run(InProcessGrid(quadratic_app(), partition_configs(CLIENTS)), 300, ef21)
+    assert squared_gradient_norm(x) < 1e-24
+    assert [row.clients for row in ef21.history] == [CLIENTS] * 300
+
+
+def test_a_client_that_commits_when_it_sends_is_noticed():
+    """The naive protocol, made by acknowledging whatever was sent."""
+
+    class NaiveGrid(FaultyGrid):
+        def deliver(self, message):
+            context = self.contexts[message.metadata.dst_node_id]
+            log = ClientLog.load(context.state)
+            if log is not None and log.pending is not None:
+                instruction = message.content["fl_ef21"]
+                instruction["seq"] = log.pending.position.seq
+                instruction["digest"] = log.pending.position.digest
+            return super().deliver(message)
+
+    grid = NaiveGrid(
+        quadratic_app(),
+        partition_configs(CLIENTS),
+        faults={"lost reply": 0.05},
+        seed=1,
+        last_faulty=200,
+    )
+    ef21 = strategy()
+    run(grid, 300, ef21)
+    # The log notices: from the first lost reply on, nothing of that client fits any more.
+    assert sum(row.rejections for row in ef21.history) > 100
+
+
+@pytest.mark.parametrize("rollback", [True, False])
+def test_exceptions_in_the_app_are_failures_of_the_client_alone(rollback):
+    fails = np.random.default_rng(0)
+
+    def raise_when(context):
+        context.state["mine"] = MetricRecord({"calls": 1})
+        return fails.random() < 0.2
+
+    grid = InProcessGrid(quadratic_app(raise_when), partition_configs(CLIENTS), rollback=rollback)
+    ef21 = strategy()
+    x = run(grid, 400, ef21, [lambda *_: check_invariants(ef21, grid)])
+    assert sum(row.failures for row in ef21.history) > 200
+    assert "out of battery" in next(r for row in ef21.history for r in row.reasons)
+    assert squared_gradient_norm(x) < 1e-24
+
+
+def test_an_exception_leaves_the_state_as_it_was():
+    calls = []
+
+    def raise_when(context):
+        calls.append(context.node_id)
+        context.state["mine"] = MetricRecord({"calls": len(calls)})
+        return len(calls) > CLIENTS
+
+    grid = InProcessGrid(quadratic_app(raise_when), partition_configs(CLIENTS), rollback=False)
+    ef21 = strategy()
+    run(grid, 1, ef21)
+    before = {node: context.state["mine"]["calls"] for node, context in grid.contexts.items()}
+    # The same run goes on: a new start would be a new epoch.
+    arrays = ArrayRecord({"x": Array(np.ones(DIMENSION))})
+    messages = ef21.configure_train(2, arrays, ConfigRecord(), grid)
+    replies = grid.send_and_receive(messages)
+    assert all(reply.has_error() for reply in replies)
+    assert before == {n: context.state["mine"]["calls"] for n, context in grid.contexts.items()}
+
+
+def test_replies_may_arrive_in_any_order():
+    class ShuffledGrid(InProcessGrid):
+        def send_and_receive(self, messages, *, timeout=None):
+            return super().send_and_receive(messages, timeout=timeout)[::-1]
+
+    plain = run(InProcessGrid(quadratic_app(), partition_configs(CLIENTS)), 50, strategy())
+    shuffled = run(ShuffledGrid(quadratic_app(), partition_configs(CLIENTS)), 50, strategy())
+    assert plain.tobytes() == shuffled.tobytes()
+
+
+def test_a_new_run_starts_a_new_epoch_on_the_same_clients():
+    grid = InProcessGrid(quadratic_app(), partition_configs(CLIENTS))
+    ef21 = strategy()
+    first = run(grid, 30, ef21)
+    again = run(grid, 30, ef21)
+    assert first.tobytes() == again.tobytes()
+    assert len(ef21.history) == 30
+
+
+def test_sampled_clients_are_those_of_the_seed_and_silent_ones_count():
+    def sampled(seed: int) -> tuple[bytes, list[int]]:
+        grid = InProcessGrid(quadratic_app(), partition_configs(CLIENTS))
+        ef21 = strategy(fraction_train=0.4, seed=seed)
+        x = run(grid, 60, ef21, [lambda *_: check_invariants(ef21, grid)])
+        return x.tobytes(), [row.clients for row in ef21.history]
+
+    assert sampled(1) == sampled(1)
+    assert sampled(1) != sampled(2)
+    assert sampled(1)[1] == [2] * 60
+
+
+def test_partial_participation_reaches_the_floor():
+    grid = InProcessGrid(quadratic_app(), partition_configs(CLIENTS))
+    x = run(grid, 800, strategy(fraction_train=0.4))
+    assert squared_gradient_norm(x) < 1e-20
