@@ -1,6 +1,7 @@
 """How many coordinates to keep: a count, or a ratio of the dimension."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import Self
 
@@ -35,8 +36,7 @@ class Amount:
                 f"ratio={ratio!r}; for example k=5 or ratio=0.01"
             )
         if amount is not None:
-            is_count = isinstance(amount, Integral)
-            k, ratio = (int(amount), None) if is_count else (None, amount)
+            k, ratio = (amount, None) if isinstance(amount, Integral) else (None, amount)
         if k is not None:
             return cls(k=_checked_count(k))
         return cls(ratio=_checked_ratio(ratio))
@@ -66,9 +66,9 @@ class Amount:
             If the count is above ``size``.
         """
         if self.ratio is not None:
-            # The tiny addition undoes the rounding of products such as 0.07 * 100 = 7.000…1
-            # and 0.29 * 100 = 28.99…: what a person would call 29 is 29.
-            return max(1, int(self.ratio * size + 1e-9))
+            # The decimal that a person wrote, not the binary number next to it: 0.29 of 100 is 29,
+            # though 0.29 * 100 is 28.99….
+            return max(1, int(Fraction(repr(self.ratio)) * size))
         if self.k is None or self.k > size:
             raise ValueError(
                 f"k={self.k} is above the number of coordinates, {size}; "
@@ -87,7 +87,7 @@ def _checked_count(k: object) -> int:
 
 
 def _checked_ratio(ratio: object) -> float:
-    if not isinstance(ratio, Real) or not 0 < float(ratio) <= 1:
+    if not isinstance(ratio, Real) or isinstance(ratio, bool) or not 0 < float(ratio) <= 1:
         raise ValueError(
             f"ratio={ratio!r} is outside (0, 1]; 0.01 keeps one coordinate in a hundred, "
             f"an integer such as 5 keeps that many"

@@ -34,7 +34,10 @@ class Keeping(Compressor):
     def from_arguments(cls, arguments: list[str]) -> Self:
         """Build from ``[amount]``: a count or a ratio."""
         if len(arguments) != 1:
-            raise ValueError(f"{cls.name} takes one amount: {cls.name}:5 or {cls.name}:0.01")
+            raise ValueError(
+                f"{cls.name} takes one amount, {cls.name}:5 or {cls.name}:0.01, "
+                f"got {':'.join(arguments)!r}"
+            )
         amount = Amount.from_text(arguments[0])
         return cls(k=amount.k, ratio=amount.ratio)
 

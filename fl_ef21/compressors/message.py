@@ -1,6 +1,5 @@
 """What a compressor makes: small frozen values that can be made dense and added in O(k)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,7 +16,7 @@ def _same_bits(a: NDArray[Any], b: NDArray[Any]) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
+class Dense:  # noqa: PLW1641 - arrays cannot be hashed
     """Every coordinate of a vector.
 
     Parameters
@@ -44,11 +43,9 @@ class Dense:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dense) and _same_bits(self.values, other.values)
 
-    __hash__: Callable[[], int] = None  # type: ignore[assignment]  # holds an array
-
 
 @dataclass(frozen=True, eq=False)
-class Sparse:
+class Sparse:  # noqa: PLW1641 - arrays cannot be hashed
     """Some coordinates of a vector; all others are zero.
 
     Parameters
@@ -90,8 +87,6 @@ class Sparse:
             and np.array_equal(self.indices, other.indices)
             and _same_bits(self.values, other.values)
         )
-
-    __hash__: Callable[[], int] = None  # type: ignore[assignment]  # holds arrays
 
 
 Message: TypeAlias = Dense | Sparse

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from fl_ef21.compressors import Compressor, Contractive, Dense, Message, Vector
+from fl_ef21.compressors import Compressor, Contractive, Identity, Message, Vector
 from fl_ef21.methods.estimate import RememberedEstimate
 from fl_ef21.methods.method import Method, State
 
@@ -97,7 +97,7 @@ class EF21(Method):
     ) -> Message:
         """Return C(sᵢ − gᵢ), or sᵢ itself when a full initialisation is due."""
         if first and self.initialisation == "full":
-            return Dense(signal.copy())
+            return Identity().compress(signal, rng)
         return compressor.compress(signal - state["estimate"], rng)
 
     def commit(self, state: State, message: Message) -> State:

@@ -14,9 +14,9 @@ class Constants:
     ----------
     L : float
         Smoothness of f, positive. At most Σ pᵢ Lᵢ.
-    L_i : sequence of float
+    L_i : sequence or array of float
         Smoothness of each fᵢ, positive.
-    weights : sequence of float, optional
+    weights : sequence or array of float, optional
         pᵢ > 0 with sum 1; 1/n each by default.
 
     Raises
@@ -36,6 +36,9 @@ class Constants:
     weights: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "L_i", tuple(float(value) for value in self.L_i))
+        if self.weights is not None:
+            object.__setattr__(self, "weights", tuple(float(value) for value in self.weights))
         for name, value in [("L", self.L), *((f"L_i[{i}]", v) for i, v in enumerate(self.L_i))]:
             if not isfinite(value) or value <= 0:
                 raise ValueError(f"{name}={value!r} is not a positive number")
@@ -51,7 +54,8 @@ class Constants:
     @cached_property
     def p(self) -> tuple[float, ...]:
         """The weights pᵢ, 1/n each unless given."""
-        return tuple(self.weights or [1 / len(self.L_i)] * len(self.L_i))
+        n = len(self.L_i)
+        return (1 / n,) * n if self.weights is None else tuple(self.weights)
 
     @property
     def arithmetic_mean(self) -> float:

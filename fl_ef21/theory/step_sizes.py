@@ -1,7 +1,7 @@
 """Step sizes γ and the theorems that they come from."""
 
 from collections.abc import Callable, Mapping
-from math import fsum, sqrt
+from math import fsum, hypot, inf
 from types import MappingProxyType
 from typing import Final
 
@@ -15,12 +15,19 @@ def exact_root(L: float, B: float) -> float:
     EF21 decreases Ψ = f − f* + Σ wᵢ‖gᵢ − ∇fᵢ‖² by (γ/2)‖∇f‖² a round for every γ up to it. The
     published form 1/(L + B) is never larger, and at most 1.25 times smaller.
 
+    Raises
+    ------
+    ValueError
+        If ``L`` is not a positive number, or ``B`` not a number from 0 up.
+
     Examples
     --------
     >>> exact_root(1.0, 0.0), exact_root(1.0, 1.0) > 1 / 2
     (1.0, True)
     """
-    return 2 / (L + sqrt(L**2 + 4 * B**2))
+    if not 0 < L < inf or not 0 <= B < inf:
+        raise ValueError(f"L={L!r} must be a positive number and B={B!r} a number from 0 up")
+    return 2 / (L + hypot(L, 2 * B))
 
 
 def gradient_descent(constants: Constants) -> float:
@@ -45,8 +52,6 @@ def ef21_exact(constants: Constants, alpha: float) -> float:
 
 def ef21_partial(constants: Constants, alpha: float, participation: float) -> float:
     """Return 1/(L + Σ pᵢ Lᵢ ξ(πα)) for clients sampled with probability π (derived here)."""
-    if not 0 < participation <= 1:
-        raise ValueError(f"participation={participation!r} is outside (0, 1]")
     xi_sampled = xi(participation * alpha)
     products = zip(constants.p, constants.L_i, strict=True)
     return 1 / (constants.L + fsum(p * L * xi_sampled for p, L in products))
@@ -92,12 +97,15 @@ def step_size(
     >>> step_size("gd", constants), round(step_size("ef21", constants, alpha=0.25), 4)
     (1.0, 0.1432)
     """
-    if method == "gd":
-        return gradient_descent(constants)
-    if method != "ef21":
+    if method not in ("gd", "ef21"):
         raise ValueError(f"method={method!r} has no step size here; choose gd or ef21")
     if form not in EF21_FORMS:
         raise ValueError(f"form={form!r} is unknown; choose one of {', '.join(EF21_FORMS)}")
+    if not 0 < participation <= 1:
+        raise ValueError(f"participation={participation!r} is outside (0, 1]")
+    xi(alpha)  # refuses what is no contraction, for every method
+    if method == "gd":
+        return gradient_descent(constants)
     if participation != 1:
         return ef21_partial(constants, alpha, participation)
     return EF21_FORMS[form](constants, alpha)

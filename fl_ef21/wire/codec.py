@@ -11,7 +11,7 @@ import numpy as np
 
 from fl_ef21.compressors.message import Dense, Message, Sparse, Vector
 from fl_ef21.wire.error import WireError
-from fl_ef21.wire.header import DENSE, SPARSE, Header, decode_header, encode_header
+from fl_ef21.wire.header import DENSE, MAX_SIZE, SPARSE, Header, decode_header, encode_header
 from fl_ef21.wire.indices import IndexBytes, decode_indices, encode_indices, packed_part
 
 _VALUE_TYPES: Final[tuple[np.dtype[np.floating], ...]] = (np.dtype("<f4"), np.dtype("<f8"))
@@ -45,12 +45,12 @@ def encode(message: Message) -> bytes:
     >>> decode(data, size=300).to_dense()[7]
     np.float32(0.5)
     """
+    _check(message)
     value_code = _value_code(message.values)
     values = message.values.astype(_VALUE_TYPES[value_code], copy=False).tobytes()
     if isinstance(message, Dense):
         body = encode_header(Header(DENSE, value_code, message.size, message.size)) + values
     else:
-        _check_indices(message)
         index = encode_indices(message.indices, message.size)
         header = Header(SPARSE, value_code, message.size, message.indices.size)
         code = bytes([index.code])
@@ -130,10 +130,21 @@ def _value_code(values: Vector) -> int:
     raise WireError(f"values of dtype {values.dtype} have no code; use float32 or float64")
 
 
-def _check_indices(message: Sparse) -> None:
+def _check(message: Message) -> None:
+    if message.values.ndim != 1 or not 1 <= message.size <= MAX_SIZE:
+        raise WireError(
+            f"values of shape {message.values.shape} for size {message.size}; "
+            f"a message is one-dimensional, of size 1 to {MAX_SIZE}"
+        )
+    if isinstance(message, Dense):
+        return
     indices = message.indices
-    if indices.shape != message.values.shape or indices.ndim != 1:
-        raise WireError(f"{indices.shape} indices do not fit {message.values.shape} values")
+    if indices.dtype != np.int64 or indices.shape != message.values.shape:
+        raise WireError(
+            f"indices have dtype {indices.dtype} and shape {indices.shape}; "
+            f"give int64 of shape {message.values.shape}, one for each value"
+        )
     inside = not indices.size or (indices[0] >= 0 and indices[-1] < message.size)
-    if not inside or (np.diff(indices) <= 0).any():
+    # Compared, not subtracted: a difference of int64 can overflow.
+    if not inside or (indices[1:] <= indices[:-1]).any():
         raise WireError(f"indices must increase strictly within [0, {message.size})")
