@@ -283,6 +283,8 @@ MESSAGES = [
     Sparse(2, np.array([1]), np.zeros(1)),
     Sparse(3, np.array([1]), np.zeros(1)),
     Sparse(3, np.array([1]), np.zeros(1, np.float32)),
+    Sparse(3, np.zeros(0, np.int64), np.zeros(0)),
+    Sparse(3, np.zeros(0, np.int64), np.zeros(0, np.float32)),
 ]
 
 

@@ -41,14 +41,16 @@ def owned(mark: str) -> list[psutil.Process]:
 
 def _mark(process: psutil.Process) -> str | None:
     try:
-        return process.environ().get(MARK)
+        environment: dict[str, str] = process.environ()
     except (psutil.Error, OSError):  # ended meanwhile, a zombie, or somebody else's
         return None
+    return environment.get(MARK)
 
 
 def _parent(process: psutil.Process) -> int | None:
     try:
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.ppid()
+        parent: int = process.ppid()
+        return None if process.status() == psutil.STATUS_ZOMBIE else parent
     except psutil.Error:
         return None
 

@@ -7,8 +7,13 @@ LONGEST = 64 * 1024  # bytes of a log that are worth showing
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _BOX = re.compile(r"^[╭╰].*[╮╯]$|[│]", re.MULTILINE)
-_RECORD = re.compile(r"^(DEBUG|INFO|WARNING|ERROR|CRITICAL)\s*:", re.MULTILINE)
+_RECORD = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s*:", re.MULTILINE)
+_ENDING = re.compile(r"\s*(?:Simulation|ServerApp) raised an exception")
 _TRACEBACK = "Traceback (most recent call last):\n"
+# Frames are indented; what was raised is not, and ends where Python tells of the next exception.
+_RAISED = re.compile(
+    r"^(\S.*?)(?=^The above exception|^During handling|\Z)", re.MULTILINE | re.DOTALL
+)
 
 
 def tail(log: Path) -> str:
@@ -20,11 +25,11 @@ def tail(log: Path) -> str:
 
 
 def refusal(log: str) -> str:
-    """Return what ``flwr run`` said when it refused to start a run.
+    r"""Return what ``flwr run`` said when it refused to start a run.
 
     Examples
     --------
-    >>> log = "Using SuperLink: launch\\n╭─ Error ────╮\\n│ Invalid app. │\\n╰──────╯\\n"
+    >>> log = "Using SuperLink: launch\n╭─ Error ────╮\n│ Invalid app. │\n╰──────╯\n"
     >>> refusal(log)
     'Invalid app.'
     """
@@ -34,16 +39,21 @@ def refusal(log: str) -> str:
     return " ".join(plain.split())
 
 
-def exception_text(log: str) -> str | None:
-    """Return the exception of the last traceback in a log, with its type, or None.
+def failure(log: str) -> str | None:
+    r"""Return the exception that ended a run, with its type, or None if the log has none.
+
+    What ClientApps raise is logged too, but does not end a run. What one raises while it is
+    loaded does, wrapped in an exception of Flower: then the one that it came from is added.
 
     Examples
     --------
-    >>> log = "Traceback (most recent call last):\\n  File 'a.py', line 1\\nKeyError: 'out'\\n"
-    >>> exception_text(log + "ERROR :     Exit Code: 700\\n")
+    >>> log = "ERROR :     Simulation raised an exception\nTraceback (most recent call last):\n"
+    >>> failure(log + "  File 'a.py', line 1\nKeyError: 'out'\nERROR :     Exit Code: 700\n")
     "KeyError: 'out'"
     """
-    _, found, after = log.rpartition(_TRACEBACK)
-    traceback = _RECORD.split(after, maxsplit=1)[0]
-    said = re.search(r"^\S.*", traceback, re.MULTILINE | re.DOTALL)
-    return said.group().strip() if found and said else None
+    records = [record for record in _RECORD.split(log) if _ENDING.match(record)]
+    tracebacks = records[-1].split(_TRACEBACK)[1:] if records else []
+    raised = [found.group(1).strip() for found in map(_RAISED.search, tracebacks) if found]
+    if len(raised) < 2:
+        return raised[0] if raised else None
+    return f"{raised[-1]} (from {raised[0]})"

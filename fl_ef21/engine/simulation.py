@@ -1,5 +1,6 @@
 """Run a study in Flower's Simulation Engine."""
 
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -42,8 +43,9 @@ def run(
     Raises
     ------
     RunFailed
-        If Flower refuses the run, or it fails, or it takes too long. An app that ends early but
-        without an exception is a success to Flower: check what it should have written.
+        If Ray is missing, or Flower refuses the run, or it fails, or it takes too long. An app
+        that ends early but without an exception, by ``sys.exit`` for example, has not failed in
+        Flower's eyes: check what it should have written.
     ValueError
         If `clients` or `cpus` is below 1.
     """
@@ -51,6 +53,8 @@ def run(
     for name, value in {"clients": clients, "cpus": available}.items():
         if value < 1:
             raise ValueError(f"{name} is {value}; give at least 1")
+    if importlib.util.find_spec("ray") is None:
+        raise RunFailed("Ray is not installed; pip install 'fl-ef21[simulation]'", log="")
     resources = {
         "num-supernodes": clients,
         "client-resources-num-cpus": 1,

@@ -12,7 +12,7 @@ from typing import Any, Self
 import tomli_w
 
 from fl_ef21.engine.launch import LOOPBACK, Launch, free_port, is_listening
-from fl_ef21.engine.run_log import exception_text, refusal, tail
+from fl_ef21.engine.run_log import failure, refusal, tail
 
 RunConfig = Mapping[str, bool | int | float | str]
 
@@ -172,7 +172,7 @@ class SuperLink:
         if outcome["status"] != "finished:completed":
             text = tail(log)
             details = f"{outcome['status']}: {outcome['status-details']}"
-            raise RunFailed(exception_text(text) or details, text)
+            raise RunFailed(failure(text) or details, text)
 
     def _follow(
         self,

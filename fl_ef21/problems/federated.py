@@ -92,7 +92,8 @@ def smoothness_constants(
     Two clients with one feature each share nothing, so L is half of each Lᵢ:
 
     >>> objectives = federated_objectives(csr_array(2 * np.eye(2)), np.array([-1, 1]), [[0], [1]])
-    >>> smoothness_constants(objectives)
+    >>> L, L_i = smoothness_constants(objectives)
+    >>> round(L, 6), L_i
     (0.5, array([1., 1.]))
     """
     p = _checked_weights(objectives, weights)

@@ -61,4 +61,4 @@ class Softmax:
 
     def predict(self, scores: Scores) -> NDArray[np.int64]:
         """Return the class with the largest score, the first of equals."""
-        return np.argmax(scores, axis=1).astype(np.int64)
+        return np.asarray(np.argmax(scores, axis=1), dtype=np.int64)

@@ -23,7 +23,7 @@ def train(message: Message, context: Context) -> Message:
     content = RecordDict(
         {
             "arrays": ArrayRecord({"weights": Array(gradient.astype(weights.dtype))}),
-            "metrics": MetricRecord({"loss": loss, "num-examples": objective.rows}),
+            "metrics": MetricRecord({"loss": loss, "num-examples": len(objective.targets)}),
         }
     )
     return Message(content, reply_to=message)
