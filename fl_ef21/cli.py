@@ -241,6 +241,15 @@ def _check_compressor(text: str) -> None:
     from_text(text)
 
 
+def _check_data(text: str) -> None:
+    from fl_ef21.data import known_names
+
+    if text not in known_names() and not Path(text).is_file():
+        raise ValueError(
+            f"{text!r} is no known data set and no file; known are {', '.join(known_names())}"
+        )
+
+
 def _check_partition(text: str) -> None:
     from fl_ef21.data import partition_from_text
 
@@ -258,6 +267,7 @@ def _check_step_size(text: str) -> None:
 
 
 _CHECKS = {
+    "data": _check_data,
     "compressor": _check_compressor,
     "partition": _check_partition,
     "step-size": _check_step_size,

@@ -83,6 +83,7 @@ def main(grid, context):
         )
         numbers = [reply.content["metrics"]["number"] for reply in replies]
         means.append(sum(numbers) / len(numbers))
+        out.with_suffix(".running").touch()
     result = {"means": means, "config": dict(config), "environment": dict(os.environ)}
     out.write_text(json.dumps(result))
 """
@@ -188,9 +189,9 @@ def test_an_unknown_setting_is_refused_at_once(study: Path, out: Path) -> None:
 @pytest.mark.engine
 def test_an_interrupt_ends_everything(study: Path, out: Path) -> None:
     settings = {"out": str(out), "nodes": 2, "rounds": FOREVER}
-    started = out.with_suffix(".started")
+    on_poll = interrupt_when(out.with_suffix(".running"))
     with pytest.raises(KeyboardInterrupt):
-        simulation.run(study, clients=2, run_config=settings, on_poll=interrupt_when(started))
+        simulation.run(study, clients=2, run_config=settings, on_poll=on_poll)
 
 
 @pytest.mark.engine

@@ -6,10 +6,9 @@ from faults import FaultyGrid
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fl_ef21 import EF21, TopK, ef21_mod
+from fl_ef21 import EF21, TopK, ef21_mod, methods
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.client_log import ClientLog
-from fl_ef21.methods import EF21 as Method
 
 CLIENTS, DIMENSION = 5, 12
 RNG = np.random.default_rng(7)
@@ -71,7 +70,7 @@ def check_invariants(ef21: EF21, grid: InProcessGrid) -> None:
         client = ef21.ledger.client_of(node_id)
         if log is None or client is None:
             continue
-        agreed = log.acknowledge(ef21.ledger.ack(node_id), Method("compressed"), DIMENSION)
+        agreed = log.acknowledge(ef21.ledger.ack(node_id), methods.EF21("compressed"), DIMENSION)
         if agreed is not None:
             held = contributions[client][1]
             assert agreed.state["estimate"].tobytes() == held.tobytes()

@@ -1,8 +1,8 @@
 """How many coordinates to keep: a count, or a ratio of the dimension."""
 
 from dataclasses import dataclass
-from fractions import Fraction
 from numbers import Integral, Real
+from sys import float_info
 from typing import Self
 
 
@@ -66,9 +66,9 @@ class Amount:
             If the count is above ``size``.
         """
         if self.ratio is not None:
-            # The decimal that a person wrote, not the binary number next to it: 0.29 of 100 is 29,
-            # though 0.29 * 100 is 28.99….
-            return max(1, int(Fraction(repr(self.ratio)) * size))
+            # A few units in the last place undo the rounding of the ratio and of the product: 0.29
+            # of 100 is 29 and a third of 9 is 3, though floats put both a little below.
+            return max(1, int(self.ratio * size * (1 + 4 * float_info.epsilon)))
         if self.k is None or self.k > size:
             raise ValueError(
                 f"k={self.k} is above the number of coordinates, {size}; "

@@ -31,7 +31,7 @@ def from_text(text: str) -> Compressor:
     >>> from_text("topk:0.01"), from_text("identity")
     (<TopK topk:0.01>, <Identity identity>)
     """
-    name, *arguments = text.strip().lower().split(":")
+    name, *arguments = str(text).strip().lower().split(":")
     if name not in COMPRESSORS:
         raise ValueError(
             f"unknown compressor {text!r}; known are {', '.join(sorted(COMPRESSORS))}, "

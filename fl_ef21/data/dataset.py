@@ -1,94 +1,163 @@
-"""A data set in memory: sparse features, labels, and natural groups where it has them."""
+"""A data set in memory: sparse features, encoded labels, and the rows' natural groups."""
 
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, sparray, spmatrix
+from scipy.sparse import csr_array, issparse, sparray, spmatrix
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows of features with a label each.
+    """Rows with labels.
 
     Parameters
     ----------
     name : str
-        For messages and figures.
+        What to call it in messages and figures.
     features : csr_array of float64, shape (m, d)
         The rows.
     labels : ndarray of int64, shape (m,)
-        −1 and +1 for two classes, 0, …, K − 1 for more.
-    class_names : tuple of str
-        What the labels stand for, in increasing order of the labels.
+        −1 and +1 for two classes, 0 to K − 1 for more.
+    class_names : tuple of str, length K
+        The classes' original labels, in the order of ``labels``.
+    groups : ndarray of int64, shape (m,), optional
+        The natural owner of each row, such as a writer or a hospital, counted from 0.
+    group_names : tuple of str, optional
+        A name for each group; none by default.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows, a feature is not finite, or the shapes do not fit.
+
+    Examples
+    --------
+    >>> dataset = Dataset.from_arrays("tiny", [[0.0, 1.0], [2.0, 0.0]], [2, 1])
+    >>> dataset.labels.tolist(), dataset.class_names
+    ([1, -1], ('1', '2'))
     """
 
     name: str
     features: csr_array
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
+    groups: NDArray[np.int64] | None = None
+    group_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rows, columns = self.features.shape
+        if rows == 0 or columns == 0:
+            raise ValueError(
+                f"data set {self.name!r} has {rows} rows and {columns} features; "
+                f"give at least one of each"
+            )
+        _check_length(self, "labels", self.labels)
+        if self.groups is not None:
+            _check_length(self, "groups", self.groups)
+            if self.group_names and len(self.group_names) <= self.groups.max():
+                raise ValueError(
+                    f"data set {self.name!r} has {len(self.group_names)} group names for groups "
+                    f"up to {self.groups.max()}; give one name per group, or none"
+                )
+        if self.features.dtype != np.float64:
+            raise ValueError(
+                f"data set {self.name!r} has features of dtype {self.features.dtype}; "
+                f"convert them with astype(float)"
+            )
+        _check_finite(self)
 
     @classmethod
-    def of(cls, name: str, features: NDArray[Any] | sparray | spmatrix, labels: ArrayLike) -> Self:
-        """Make a data set from features and labels of any values.
-
-        Two values are mapped to −1 and +1, the smaller to −1; more to 0, …, K − 1.
-
-        Raises
-        ------
-        ValueError
-            If there is no row, a feature is NaN or infinite, the lengths differ, or all labels
-            are the same.
-
-        Examples
-        --------
-        >>> Dataset.of("tiny", np.eye(2), [1, 2]).labels
-        array([-1,  1])
-        """
-        rows = csr_array(features).astype(np.float64)
-        values, classes = np.unique(np.asarray(labels), return_inverse=True)
-        if rows.shape[0] == 0 or rows.shape[0] != len(classes):
-            raise ValueError(f"{name}: {rows.shape[0]} rows and {len(classes)} labels do not fit")
-        if not np.isfinite(rows.data).all():
-            entry = int(np.flatnonzero(~np.isfinite(rows.data))[0])
-            row = int(np.searchsorted(rows.indptr, entry, side="right")) - 1
-            raise ValueError(
-                f"{name}: feature {rows.indices[entry]} of row {row} is {rows.data[entry]}; "
-                f"remove the row or fill the value in"
-            )
-        if len(values) < 2:
-            raise ValueError(f"{name}: all {len(classes)} labels are {values}; give two classes")
-        mapped = 2 * classes - 1 if len(values) == 2 else classes
-        return cls(name, rows, mapped.astype(np.int64), tuple(f"{value:g}" for value in values))
-
-    def one_hot_groups(self, first: int, last: int) -> NDArray[np.int64]:
-        """Return each row's group: which of the features ``first`` to ``last`` it has.
+    def from_arrays(
+        cls,
+        name: str,
+        features: ArrayLike | spmatrix | sparray,
+        labels: ArrayLike,
+        *,
+        class_names: tuple[str, ...] = (),
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Build a data set from a matrix and labels of any values.
 
         Parameters
         ----------
-        first, last : int
-            Feature numbers from 1, both included, as LIBSVM files count them.
-
-        Returns
-        -------
-        ndarray of int64, shape (m,)
-            0, …, last − first, and last − first + 1 for rows that have none of them.
+        name : str
+            What to call it.
+        features : array_like or sparse matrix, shape (m, d)
+            Converted to CSR and float64.
+        labels : array_like of numbers, shape (m,)
+            Two different values become −1 and +1, the smaller one −1; more become 0 to K − 1.
+        class_names : tuple of str, optional
+            Names of the sorted values; the values themselves by default.
+        groups : array_like, shape (m,), optional
+            Natural owners of the rows, of any values.
 
         Raises
         ------
         ValueError
-            If the range does not lie within the features, or a row has several of them.
+            If the labels are not finite, have one value only, or have more than two that are
+            not whole numbers; or for the reasons of `Dataset`.
         """
-        d = self.features.shape[1]
-        if not 1 <= first < last <= d:
-            raise ValueError(
-                f"natural:{first}-{last} is no range of {self.name}'s features, 1 to {d}"
-            )
-        block = self.features[:, first - 1 : last].toarray() != 0
-        if (block.sum(axis=1) > 1).any():
-            raise ValueError(
-                f"natural:{first}-{last}: row {int(np.argmax(block.sum(axis=1) > 1))} of "
-                f"{self.name} has several of these features; choose a one-hot range"
-            )
-        return np.where(block.any(axis=1), block.argmax(axis=1), last - first + 1)
+        encoded, values = encode_labels(name, np.asarray(labels))
+        owners: NDArray[np.int64] | None = None
+        owner_names: tuple[str, ...] = ()
+        if groups is not None:
+            unique, inverse = np.unique(np.asarray(groups), return_inverse=True)
+            owners, owner_names = inverse.astype(np.int64), tuple(map(str, unique.tolist()))
+        matrix = csr_array(features if issparse(features) else np.asarray(features))
+        return cls(
+            name, matrix.astype(np.float64), encoded, class_names or values, owners, owner_names
+        )
+
+    @property
+    def classes(self) -> int:
+        """Number of classes K."""
+        return len(self.class_names)
+
+
+def encode_labels(name: str, labels: NDArray[Any]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return labels as −1 and +1, or as 0 to K − 1, and the original values as text."""
+    if labels.size == 0:
+        raise ValueError(f"data set {name!r} has no rows; give at least one")
+    if not np.isfinite(labels).all():
+        row = int(np.flatnonzero(~np.isfinite(labels))[0])
+        raise ValueError(
+            f"data set {name!r} has the label {labels[row]} in row {row} (counted from 0); "
+            f"remove the row"
+        )
+    values, inverse = np.unique(labels, return_inverse=True)
+    if len(values) == 1:
+        raise ValueError(
+            f"data set {name!r} has the one label {values[0]:g} only; "
+            f"classification needs two or more"
+        )
+    if len(values) == 2:
+        inverse = 2 * inverse - 1
+    elif (values != np.floor(values)).any():
+        raise ValueError(
+            f"data set {name!r} has {len(values)} labels that are not whole numbers, such as "
+            f"{values[values != np.floor(values)][0]:g}; give classes, not a regression's targets"
+        )
+    return inverse.astype(np.int64), tuple(f"{value:g}" for value in values)
+
+
+def _check_length(dataset: Dataset, what: str, array: NDArray[np.int64]) -> None:
+    rows = dataset.features.shape[0]
+    if array.shape != (rows,):
+        raise ValueError(
+            f"data set {dataset.name!r} has {rows} rows and {what} of shape {array.shape}; "
+            f"give one per row"
+        )
+
+
+def _check_finite(dataset: Dataset) -> None:
+    features = dataset.features
+    bad = np.flatnonzero(~np.isfinite(features.data))
+    if bad.size:
+        row = int(np.searchsorted(features.indptr, bad[0], side="right")) - 1
+        raise ValueError(
+            f"data set {dataset.name!r} has {features.data[bad[0]]} in row {row}, column "
+            f"{features.indices[bad[0]]} (counted from 0), one of {bad.size} such entries; "
+            f"remove the rows or fill the gaps"
+        )

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from fl_ef21.engine.launch import LOOPBACK, Launch, free_port
-from fl_ef21.engine.superlink import RunConfig, RunFailed, SuperLink
+from fl_ef21.engine.run_log import RunFailed
+from fl_ef21.engine.superlink import RunConfig, SuperLink
 
 __all__ = ["LocalFederation", "RunFailed"]
 

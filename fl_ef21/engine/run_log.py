@@ -1,4 +1,4 @@
-"""What the log of a run says about its failure."""
+"""The failure of a run, and what its log says about it."""
 
 import re
 from pathlib import Path
@@ -14,6 +14,23 @@ _TRACEBACK = "Traceback (most recent call last):\n"
 _RAISED = re.compile(
     r"^(\S.*?)(?=^The above exception|^During handling|\Z)", re.MULTILINE | re.DOTALL
 )
+
+
+class RunFailed(Exception):  # noqa: N818 (a failed run is an outcome, not a mistake of the caller)
+    """A run that was refused, failed, was stopped, or took too long.
+
+    Attributes
+    ----------
+    reason : str
+        What went wrong, with the app's own exception where there is one.
+    log : str
+        The end of the run's log, tracebacks included.
+    """
+
+    def __init__(self, reason: str, log: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.log = log
 
 
 def tail(log: Path) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fl_ef21.engine.launch import Launch
-from fl_ef21.engine.superlink import RunConfig, RunFailed, SuperLink
+from fl_ef21.engine.run_log import RunFailed
+from fl_ef21.engine.superlink import RunConfig, SuperLink
 
 __all__ = ["RunFailed", "run"]
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import tomli_w
 
 from fl_ef21.engine.launch import LOOPBACK, Launch, free_port, is_listening
-from fl_ef21.engine.run_log import failure, refusal, tail
+from fl_ef21.engine.run_log import RunFailed, failure, refusal, tail
 
 RunConfig = Mapping[str, bool | int | float | str]
 
@@ -20,23 +20,6 @@ STARTUP = 60.0  # seconds that a process of Flower may take before it counts as 
 POLL = 0.2  # seconds between two calls of on_poll
 
 _logger = logging.getLogger("fl_ef21")
-
-
-class RunFailed(Exception):  # noqa: N818 (a failed run is an outcome, not a mistake of the caller)
-    """A run that was refused, failed, was stopped, or took too long.
-
-    Attributes
-    ----------
-    reason : str
-        What went wrong, with the app's own exception where there is one.
-    log : str
-        The end of the run's log, tracebacks included.
-    """
-
-    def __init__(self, reason: str, log: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.log = log
 
 
 @dataclass(frozen=True)

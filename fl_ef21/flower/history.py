@@ -64,7 +64,7 @@ class RoundRecord:
     @classmethod
     def before_the_first(cls, step_size: float) -> Self:
         """Return a row for the starting point, round 0, at which nothing was sent."""
-        return cls(*[0] * 5, (), *[0] * 5, step_size, train_loss=None, estimate_error=None)
+        return cls(0, 0, 0, 0, 0, (), 0, 0, 0, 0, 0, step_size, None, None)
 
     @property
     def uplink_message_bytes(self) -> int:
@@ -81,4 +81,5 @@ class RoundRecord:
         row = asdict(self)
         for run_dependent in ("uplink_envelope_bytes", "downlink_envelope_bytes", "reasons"):
             del row[run_dependent]
-        return {**row, **row.pop("evaluation")}
+        evaluation = row.pop("evaluation")
+        return {**row, **evaluation}

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 def rounded_mean(arrays: Sequence[NDArray[Any]], weights: Sequence[float]) -> NDArray[Any]:
     """Return the weighted mean of integer or boolean arrays, rounded to their own dtype.
 
-    Exact when all arrays are equal, also where float64 cannot hold the values.
+    Exact when all arrays are equal, also where float64 cannot hold the values; values must lie
+    within 2^63 of each other.
 
     Raises
     ------

@@ -140,12 +140,18 @@ class RoundEstimate(Estimate):
         self._weights = {}
 
     def fold(self, client: str, weight: float, message: Message) -> None:
-        """Add mᵢ times the message."""
-        self._sum += weight * message.to_dense().astype(np.float64)
+        """Add mᵢ times the message, once a round for each client."""
+        if client in self._weights:
+            raise ValueError(f"client {client} has sent its message of this round already")
+        values = weight * message.values.astype(np.float64)
+        if isinstance(message, Sparse):
+            self._sum[message.indices] += values
+        else:
+            self._sum += values
         self._weights[client] = weight
 
     def forget(self, client: str) -> None:
-        """Do nothing: nothing outlives the round."""
+        """Do nothing: what earlier rounds have brought is gone already."""
 
     def weights(self) -> list[float]:
         """Return the weights of this round's clients."""

@@ -68,7 +68,8 @@ def smoothness_constants(
     """Return L of f = Σ pᵢ fᵢ and every client's Lᵢ.
 
     With Hᵢ = curvature · AᵢᵀAᵢ / mᵢ + 2λ diag(supportᵢ) the bound of client i's Hessian,
-    Lᵢ = λ_max(Hᵢ) and L = λ_max(Σ pᵢ Hᵢ) ≤ Σ pᵢ Lᵢ: it is much below max Lᵢ when clients differ.
+    L = λ_max(Σ pᵢ Hᵢ) and Lᵢ = `Objective.smoothness`, which is λ_max(Hᵢ) when the support has
+    all features of the client's rows. L ≤ Σ pᵢ Lᵢ: it is much below max Lᵢ when clients differ.
 
     Parameters
     ----------

@@ -52,6 +52,8 @@ def ef21_exact(constants: Constants, alpha: float) -> float:
 
 def ef21_partial(constants: Constants, alpha: float, participation: float) -> float:
     """Return 1/(L + Σ pᵢ Lᵢ ξ(πα)) for clients sampled with probability π (derived here)."""
+    if not 0 < participation <= 1:
+        raise ValueError(f"participation={participation!r} is outside (0, 1]")
     xi_sampled = xi(participation * alpha)
     products = zip(constants.p, constants.L_i, strict=True)
     return 1 / (constants.L + fsum(p * L * xi_sampled for p, L in products))
@@ -81,8 +83,9 @@ def step_size(
     alpha : float
         Contraction in (0, 1] of the compressor.
     form : {"theory", "published", "2021"}
-        For EF21 with full participation: the exact root (derived here), Reloaded's theorem, or
-        the first paper's.
+        For EF21: what is best proved here, Reloaded's theorem, or the first paper's. ``theory``
+        is the exact root with full participation, and EF21-PP's 1/(L + B) with less; the others
+        are for full participation.
     participation : float
         Probability in (0, 1] with which a client takes part in a round.
 
@@ -101,11 +104,14 @@ def step_size(
         raise ValueError(f"method={method!r} has no step size here; choose gd or ef21")
     if form not in EF21_FORMS:
         raise ValueError(f"form={form!r} is unknown; choose one of {', '.join(EF21_FORMS)}")
-    if not 0 < participation <= 1:
-        raise ValueError(f"participation={participation!r} is outside (0, 1]")
-    xi(alpha)  # refuses what is no contraction, for every method
+    if participation != 1 and form != "theory":
+        raise ValueError(
+            f"form={form!r} is for full participation, got participation={participation!r}"
+        )
+    # Before any return, so that bad numbers are refused for every method.
+    partial = ef21_partial(constants, alpha, participation)
     if method == "gd":
         return gradient_descent(constants)
     if participation != 1:
-        return ef21_partial(constants, alpha, participation)
+        return partial
     return EF21_FORMS[form](constants, alpha)

@@ -74,6 +74,8 @@ def _read_varint(data: bytes, position: int, field: str, low: int, high: int) ->
         position += 1
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
+            if byte == 0 and shift > 0:
+                raise WireError(f"{field} is written longer than needed")
             if not low <= number <= high:
                 raise WireError(f"{field} {number} is outside [{low}, {high}]")
             return number, position

@@ -1,0 +1,372 @@
+"""The mod and the strategies: what travels, what is counted, and what is refused and how."""
+
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from faults import with_payload
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp.strategy import FedAvg
+
+from fl_ef21 import DCGD, EF21, Identity, RandK, TopK, UnbiasedRandK, ef21_mod
+from fl_ef21.compressors import Dense
+from fl_ef21.engine import InProcessGrid, partition_configs
+from fl_ef21.flower.compatibility import require_supported_flower
+from fl_ef21.flower.meter import measure
+from fl_ef21.flower.protocol import ProtocolError
+from fl_ef21.wire import encode
+
+CLIENTS = 4
+
+
+def model() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "conv": rng.normal(size=(3, 2, 2)).astype(np.float32),
+        "norm.num_batches_tracked": np.array(7, np.int64),
+        "norm.mean": rng.normal(size=3).astype(np.float16),
+        "mask": np.array([True, False, True]),
+        "scalar": np.array(0.5, np.float32),
+        "empty": np.zeros((0, 3), np.float32),
+    }
+
+
+def record(arrays: dict[str, np.ndarray]) -> ArrayRecord:
+    return ArrayRecord(
+        OrderedDict((name, Array(np.asarray(array))) for name, array in arrays.items())
+    )
+
+
+def local_update(client: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every float moves by a number of the client's own, every counter by the client's id."""
+    updated = {}
+    for name, array in arrays.items():
+        if array.dtype.kind == "f":
+            updated[name] = (array - np.float32(0.1 * (client + 1))).astype(array.dtype)
+        elif array.dtype == bool:
+            updated[name] = array ^ (client == 0)
+        else:
+            updated[name] = np.asarray(array + client)
+    return updated
+
+
+def make_app(update=local_update, examples=lambda client: 10 * (client + 1), mods=(ef21_mod,)):
+    app = ClientApp(mods=list(mods))
+
+    @app.train()
+    def train(message, context):
+        client = context.node_config["partition-id"]
+        arrays = {name: a.numpy() for name, a in message.content["arrays"].items()}
+        metrics = MetricRecord({"num-examples": examples(client), "loss": 1.0 + client})
+        content = RecordDict({"arrays": record(update(client, arrays)), "metrics": metrics})
+        return Message(content, reply_to=message)
+
+    @app.evaluate()
+    def evaluate(message, context):
+        shape = message.content["arrays"]["conv"].shape
+        metrics = MetricRecord({"num-examples": 1, "elements": int(np.prod(shape))})
+        return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+    return app
+
+
+def run(strategy, app=None, rounds=3, grid_class=InProcessGrid, arrays=None, **kwargs):
+    grid = grid_class(app or make_app(), partition_configs(CLIENTS), **kwargs)
+    return strategy.start(grid, arrays or record(model()), num_rounds=rounds), grid
+
+
+def test_uncompressed_updates_are_fedavg_also_for_buffers():
+    ours, _ = run(EF21(Identity(), fraction_evaluate=0.0))
+    theirs, _ = run(FedAvg(fraction_evaluate=0.0), make_app(mods=[]))
+    for name, array in model().items():
+        mine, expected = ours.arrays[name].numpy(), theirs.arrays[name].numpy()
+        assert mine.dtype == array.dtype
+        assert mine.shape == array.shape
+        # FedAvg turns counters into float64 means; ours stay integers, rounded each round.
+        tolerance = {"rtol": 2e-3} if array.dtype == np.float16 else {"rtol": 1e-6}
+        if array.dtype.kind == "f":
+            np.testing.assert_allclose(mine, expected, **tolerance)
+    weights = np.array([10, 20, 30, 40]) / 100
+    assert ours.arrays["norm.num_batches_tracked"].numpy() == 7 + 3 * round(weights @ range(4))
+
+
+def test_a_torch_state_dict_with_batch_norm_round_trips():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+    app = ClientApp()
+
+    @app.train(mods=[ef21_mod])
+    def train(message, context):
+        local = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+        local.load_state_dict(message.content["arrays"].to_torch_state_dict())
+        generator = torch.Generator().manual_seed(context.node_config["partition-id"])
+        optimizer = torch.optim.SGD(local.parameters(), lr=0.1)
+        local(torch.randn(8, 4, generator=generator)).square().mean().backward()
+        optimizer.step()
+        content = RecordDict(
+            {
+                "arrays": ArrayRecord(local.state_dict()),
+                "metrics": MetricRecord({"num-examples": 8}),
+            }
+        )
+        return Message(content, reply_to=message)
+
+    strategy = EF21(TopK(k=5), fraction_evaluate=0.0)
+    result, _ = run(strategy, app, arrays=ArrayRecord(network.state_dict()))
+    network.load_state_dict(result.arrays.to_torch_state_dict())
+    assert int(network[1].num_batches_tracked) == 3
+    assert [row.clients for row in strategy.history] == [CLIENTS] * 3
+
+
+def test_history_is_the_bytes_of_the_messages():
+    passed = []
+    strategy = EF21(TopK(k=3), fraction_evaluate=0.0)
+    run(strategy, rounds=4, tap=passed.append)
+    replies = [m for m in passed if m.metadata.reply_to_message_id]
+    instructions = [m for m in passed if not m.metadata.reply_to_message_id]
+    assert len(replies) == len(instructions) == 4 * CLIENTS
+    assert sum(r.uplink_message_bytes for r in strategy.history) == measure(replies).total
+    assert sum(r.downlink_message_bytes for r in strategy.history) == measure(instructions).total
+    payloads = [len(a.data) for m in replies for a in m.content["arrays"].values()]
+    assert sum(row.uplink_payload_bytes for row in strategy.history) == sum(payloads)
+
+
+@pytest.mark.parametrize("layers", [1, 50, 200])
+def test_framing_of_a_reply_does_not_grow_with_the_layers(layers):
+    arrays = {f"layer{i}": np.ones(20, np.float32) for i in range(layers)}
+    sizes = []
+
+    def tap(message):
+        if message.metadata.reply_to_message_id:
+            payload = sum(len(a.data) for a in message.content["arrays"].values())
+            sizes.append(measure([message]).total - payload)
+
+    run(EF21(TopK(k=3), fraction_evaluate=0.0), arrays=record(arrays), tap=tap)
+    assert max(sizes) <= 1100
+
+
+def test_evaluation_passes_through_the_mod():
+    result, _ = run(EF21(TopK(k=3)))
+    assert result.evaluate_metrics_clientapp[3]["elements"] == 12
+
+
+@pytest.mark.parametrize("isolation", ["none", "copied", "serialised"])
+def test_isolation_makes_no_difference_to_the_model(isolation):
+    expected, _ = run(EF21(TopK(k=3), fraction_evaluate=0.0))
+    found, _ = run(EF21(TopK(k=3), fraction_evaluate=0.0), isolation=isolation)
+    assert {n: a.data for n, a in found.arrays.items()} == {
+        n: a.data for n, a in expected.arrays.items()
+    }
+
+
+def test_random_compressors_repeat_by_seed():
+    def weights(seed):
+        result, _ = run(EF21(RandK(k=3), seed=seed, fraction_evaluate=0.0))
+        return result.arrays["conv"].data
+
+    assert weights(1) == weights(1) != weights(2)
+
+
+def test_metrics_and_losses_are_aggregated_by_weight():
+    strategy = EF21(TopK(k=3), fraction_evaluate=0.0)
+    result, _ = run(strategy, rounds=1)
+    assert result.train_metrics_clientapp[1]["loss"] == pytest.approx(3.0)
+    assert strategy.history[0].train_loss == pytest.approx(3.0)
+    assert 0 < strategy.history[0].estimate_error < 1
+
+
+def test_callbacks_see_every_round_with_its_evaluation():
+    seen = []
+    strategy = EF21(TopK(k=3), fraction_evaluate=0.0)
+    grid = InProcessGrid(make_app(), partition_configs(CLIENTS))
+    strategy.start(
+        grid,
+        record(model()),
+        num_rounds=2,
+        evaluate_fn=lambda r, _: MetricRecord({"loss": float(r)}),
+        callbacks=[
+            lambda row, arrays: seen.append((row.round, row.evaluation["loss"], len(arrays)))
+        ],
+    )
+    assert seen == [(1, 1.0, 6), (2, 2.0, 6)]
+    assert [row.as_row()["loss"] for row in strategy.history] == [1.0, 2.0]
+
+
+def test_summary_prints_a_tree(caplog):
+    caplog.set_level("INFO", logger="flwr")
+    EF21(TopK(0.01), step_size=0.5).summary()
+    assert "├──> Error feedback:" in caplog.text
+    assert "Compressor: topk:0.01" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("build", "parts"),
+    [
+        (lambda: EF21(UnbiasedRandK(k=1)), ["unbiased-randk:1", "randk"]),
+        (lambda: EF21("topk:0.01"), ["'topk:0.01'", "from_text"]),
+        (lambda: EF21(TopK(k=1), step_size=0.0), ["0.0", "positive"]),
+        (lambda: EF21(TopK(k=1), step_size=float("nan")), ["nan", "positive"]),
+        (lambda: EF21(TopK(k=1), signal="weights"), ["'weights'", "update, gradient"]),
+        (lambda: EF21(TopK(k=1), initialisation="dense"), ["'dense'", "full, compressed, zero"]),
+        (lambda: EF21(TopK(k=1), seed=-1), ["-1", "2^63"]),
+    ],
+)
+def test_wrong_arguments_are_refused_at_construction(build, parts):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the parts are the match
+        build()
+    assert all(part in str(caught.value) for part in parts)
+
+
+def reasons(strategy) -> str:
+    return " ".join(reason for row in strategy.history for reason in row.reasons)
+
+
+def test_a_strategy_without_the_mod_says_so_in_the_first_round():
+    with pytest.raises(ProtocolError, match=r"ClientApp\(mods=\[ef21_mod\]\)"):
+        run(EF21(TopK(k=3), fraction_evaluate=0.0), make_app(mods=[]))
+
+
+def test_the_mod_without_a_strategy_says_so():
+    errors = []
+
+    def tap(message):
+        if message.metadata.reply_to_message_id:
+            errors.append(message.error.reason)
+
+    run(FedAvg(fraction_evaluate=0.0), rounds=1, tap=tap)
+    assert len(errors) == CLIENTS
+    assert all("use one of its strategies on the server" in reason for reason in errors)
+
+
+def broken(client, arrays, how):
+    updated = local_update(client, arrays)
+    if client == 0:
+        how(updated)
+    return updated
+
+
+@pytest.mark.parametrize(
+    ("how", "part"),
+    [
+        (lambda a: a.update(conv=np.full_like(a["conv"], np.nan)), "array conv float32[3, 2, 2]"),
+        (lambda a: a.update(conv=a["conv"].ravel()), "in place of conv float32[3, 2, 2]"),
+        (lambda a: a.update(conv=a["conv"].astype(np.float64)), "conv float64"),
+        (lambda a: a.pop("conv"), "arrays are named"),
+    ],
+)
+def test_a_bad_update_is_that_clients_failure(how, part):
+    strategy = EF21(TopK(k=3), fraction_evaluate=0.0)
+    run(strategy, make_app(lambda client, arrays: broken(client, arrays, how)))
+    assert [row.failures for row in strategy.history] == [1, 1, 1]
+    assert [row.clients for row in strategy.history] == [CLIENTS - 1] * 3
+    assert part in reasons(strategy)
+    assert "partition-id=0" in reasons(strategy)
+
+
+def tampering(change):
+    """A grid on which the first node's replies are changed."""
+
+    class TamperingGrid(InProcessGrid):
+        def deliver(self, message):
+            reply = super().deliver(message)
+            first = message.metadata.dst_node_id == min(self.contexts)
+            return change(reply) if first else reply
+
+    return TamperingGrid
+
+
+def changed_record(reply, **values):
+    changed = ConfigRecord({**reply.content["fl_ef21"], **values})
+    reply.content["fl_ef21"] = changed
+    return reply
+
+
+def changed_metrics(reply, **values):
+    reply.content["metrics"] = MetricRecord({**reply.content["metrics"], **values})
+    return reply
+
+
+FORGERIES = {
+    "cut short": (lambda r: with_payload(r, lambda p: p[:-1]), "checksum"),
+    "of another size": (
+        lambda r: with_payload(r, lambda p: encode(Dense(np.ones(5, np.float32))) + p[-11:]),
+        "size is 5 instead of 16",
+    ),
+    "of another dtype": (
+        lambda r: with_payload(r, lambda p: encode(Dense(np.ones(16))) + p[-11:]),
+        "float64 instead of float32",
+    ),
+    "empty": (lambda r: with_payload(r, lambda _: b""), "exact arrays take 11 bytes"),
+    "of another run": (lambda r: changed_record(r, epoch=b"12345678"), "not that of this run"),
+    "from the future": (lambda r: changed_record(r, seq=7), "does not follow message"),
+    "with a wrong digest": (lambda r: changed_record(r, digest=b"12345678"), "does not follow"),
+    "of another type": (lambda r: changed_record(r, seq="1"), "instead of a value of type int"),
+    "with infinite errors": (
+        lambda r: changed_record(r, **{"error-squared": float("inf")}),
+        "squared norms",
+    ),
+    "without weight": (lambda r: changed_metrics(r, **{"num-examples": 0}), "outside (0, 2^63]"),
+    "with infinite weight": (
+        lambda r: changed_metrics(r, **{"num-examples": float("inf")}),
+        "outside (0, 2^63]",
+    ),
+    "without a name": (lambda r: changed_record(r, client=""), "0 characters"),
+}
+
+
+@pytest.mark.parametrize(("change", "part"), FORGERIES.values(), ids=FORGERIES.keys())
+def test_a_bad_reply_is_quarantined_and_the_run_goes_on(change, part):
+    strategy = EF21(TopK(k=3), fraction_evaluate=0.0)
+    result, _ = run(strategy, grid_class=tampering(change))
+    assert [row.rejections for row in strategy.history] == [1, 1, 1]
+    assert [row.clients for row in strategy.history] == [CLIENTS - 1] * 3
+    assert part in reasons(strategy)
+    assert result.train_metrics_clientapp[1]["rejected-replies"] == 1
+    assert all(np.isfinite(array.numpy()).all() for array in result.arrays.values())
+
+
+def test_errors_of_flower_itself_are_counted_for_the_node_that_was_asked():
+    def fail(reply):
+        error = Error(code=5, reason="node is gone")
+        message = Message(error, reply_to=reply)
+        message.metadata.__dict__["_reply_to_message_id"] = reply.metadata.reply_to_message_id
+        return message
+
+    strategy = EF21(TopK(k=3), fraction_evaluate=0.0)
+    run(strategy, rounds=1, grid_class=tampering(fail))
+    assert strategy.history[0].failures == 1
+    assert "error 5: node is gone" in strategy.history[0].reasons[0]
+
+
+def test_no_accepted_reply_keeps_the_model():
+    strategy = EF21(TopK(k=3), fraction_evaluate=0.0)
+
+    def fail(client, arrays):
+        raise RuntimeError("broken everywhere")
+
+    result, _ = run(strategy, make_app(fail))
+    assert result.arrays["conv"].data == record(model())["conv"].data
+    assert [row.failures for row in strategy.history] == [CLIENTS] * 3
+
+
+def test_divergence_is_an_error_that_names_the_step_size():
+    def explode(client, arrays):
+        return {n: a * 3 if a.dtype == np.float32 else a for n, a in arrays.items()}
+
+    with pytest.raises(FloatingPointError, match="step size 1e\\+30 is too large"):
+        run(DCGD(Identity(), step_size=1e30, fraction_evaluate=0.0), make_app(explode), rounds=9)
+
+
+def test_an_unsupported_flower_is_refused_by_version():
+    require_supported_flower("1.41.3")
+    with pytest.raises(ImportError, match=r"found flwr 1\.30\.0; run: pip install"):
+        require_supported_flower("1.30.0")
+
+
+def test_the_grid_refuses_what_it_does_not_know():
+    with pytest.raises(ValueError, match="'deep'"):
+        InProcessGrid(make_app(), partition_configs(1), isolation="deep")
+    with pytest.raises(ValueError, match="node_configs is empty"):
+        InProcessGrid(make_app(), [])
