@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.app import Message, RecordDict
+from flwr.app.message.message import make_message
 
 from fl_ef21.engine import InProcessGrid
-from fl_ef21.flower.protocol import PAYLOAD_STYPE
+from fl_ef21.flower.protocol import reply_of, reply_record
 
 
 class FaultyGrid(InProcessGrid):
@@ -58,9 +59,11 @@ def damage(reply: Message, rng: np.random.Generator) -> Message:
 
 def with_payload(reply: Message, change: Callable[[bytes], bytes]) -> Message:
     """Return the reply with another payload."""
-    payload = change(next(iter(reply.content["arrays"].values())).data)
-    array = Array("uint8", (len(payload),), PAYLOAD_STYPE, payload)
-    content = RecordDict({**reply.content, "arrays": ArrayRecord({"payload": array})})
-    from flwr.app.message.message import make_message
+    about, payload = reply_of(reply.content["arrays"])
+    return with_blob(reply, about.pack(change(payload)))
 
+
+def with_blob(reply: Message, blob: bytes) -> Message:
+    """Return the reply with other bytes in place of all that the mod has written."""
+    content = RecordDict({**reply.content, "arrays": reply_record(blob)})
     return make_message(reply.metadata, content)

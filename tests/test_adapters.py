@@ -1,12 +1,13 @@
 """The mod and the strategies: what travels, what is counted, and what is refused and how."""
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from faults import with_payload
-from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from faults import with_blob, with_payload
+from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 
@@ -15,7 +16,7 @@ from fl_ef21.compressors import Dense
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.compatibility import require_supported_flower
 from fl_ef21.flower.meter import measure
-from fl_ef21.flower.protocol import ProtocolError
+from fl_ef21.flower.protocol import ProtocolError, reply_of
 from fl_ef21.wire import encode
 
 CLIENTS = 4
@@ -85,7 +86,7 @@ def test_uncompressed_updates_are_fedavg_also_for_buffers():
         assert mine.dtype == array.dtype
         assert mine.shape == array.shape
         # FedAvg turns counters into float64 means; ours stay integers, rounded each round.
-        tolerance = {"rtol": 2e-3} if array.dtype == np.float16 else {"rtol": 1e-6}
+        tolerance = {"rtol": 2e-3} if array.dtype == np.float16 else {"rtol": 1e-5}
         if array.dtype.kind == "f":
             np.testing.assert_allclose(mine, expected, **tolerance)
     weights = np.array([10, 20, 30, 40]) / 100
@@ -129,7 +130,7 @@ def test_history_is_the_bytes_of_the_messages():
     assert len(replies) == len(instructions) == 4 * CLIENTS
     assert sum(r.uplink_message_bytes for r in strategy.history) == measure(replies).total
     assert sum(r.downlink_message_bytes for r in strategy.history) == measure(instructions).total
-    payloads = [len(a.data) for m in replies for a in m.content["arrays"].values()]
+    payloads = [len(reply_of(reply.content["arrays"])[1]) for reply in replies]
     assert sum(row.uplink_payload_bytes for row in strategy.history) == sum(payloads)
 
 
@@ -140,8 +141,8 @@ def test_framing_of_a_reply_does_not_grow_with_the_layers(layers):
 
     def tap(message):
         if message.metadata.reply_to_message_id:
-            payload = sum(len(a.data) for a in message.content["arrays"].values())
-            sizes.append(measure([message]).total - payload)
+            payload = reply_of(message.content["arrays"])[1]
+            sizes.append(measure([message]).total - len(payload))
 
     run(EF21(TopK(k=3), fraction_evaluate=0.0), arrays=record(arrays), tap=tap)
     assert max(sizes) <= 1100
@@ -277,10 +278,9 @@ def tampering(change):
     return TamperingGrid
 
 
-def changed_record(reply, **values):
-    changed = ConfigRecord({**reply.content["fl_ef21"], **values})
-    reply.content["fl_ef21"] = changed
-    return reply
+def changed_reply(reply, **values):
+    about, payload = reply_of(reply.content["arrays"])
+    return with_blob(reply, replace(about, **values).pack(payload))
 
 
 def changed_metrics(reply, **values):
@@ -299,20 +299,17 @@ FORGERIES = {
         "float64 instead of float32",
     ),
     "empty": (lambda r: with_payload(r, lambda _: b""), "exact arrays take 11 bytes"),
-    "of another run": (lambda r: changed_record(r, epoch=b"12345678"), "not that of this run"),
-    "from the future": (lambda r: changed_record(r, seq=7), "does not follow message"),
-    "with a wrong digest": (lambda r: changed_record(r, digest=b"12345678"), "does not follow"),
-    "of another type": (lambda r: changed_record(r, seq="1"), "instead of a value of type int"),
-    "with infinite errors": (
-        lambda r: changed_record(r, **{"error-squared": float("inf")}),
-        "squared norms",
-    ),
+    "from the future": (lambda r: changed_reply(r, seq=7), "does not follow message"),
+    "with a wrong digest": (lambda r: changed_reply(r, digest=b"12345678"), "does not follow"),
+    "of another client": (lambda r: changed_reply(r, client="node-id=5"), "does not follow"),
+    "with infinite errors": (lambda r: changed_reply(r, error_squared=np.inf), "squared norms"),
+    "cut within the header": (lambda r: with_blob(r, b"\1\2\3"), "cut short"),
+    "cut within the key": (lambda r: with_blob(r, bytes(28) + b"\x09abc"), "client key of 9"),
     "without weight": (lambda r: changed_metrics(r, **{"num-examples": 0}), "outside (0, 2^63]"),
     "with infinite weight": (
         lambda r: changed_metrics(r, **{"num-examples": float("inf")}),
         "outside (0, 2^63]",
     ),
-    "without a name": (lambda r: changed_record(r, client=""), "0 characters"),
 }
 
 

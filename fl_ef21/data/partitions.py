@@ -189,8 +189,9 @@ def _apply(
 
     # Row numbers in place of the features: these stay sparse, and are not copied.
     columns = {"row": rows} if keys is None else {"row": np.arange(len(keys)), "key": keys}
-    partitioner.dataset = Table.from_dict(columns).with_format("numpy")
-    tables = (partitioner.load_partition(client) for client in range(clients))
+    partitioner.dataset = Table.from_dict(columns)
+    # The numpy format only now: the partitioners read a column row by row, which it slows down.
+    tables = (partitioner.load_partition(i).with_format("numpy") for i in range(clients))
     return tuple(np.sort(np.asarray(table["row"][:], dtype=np.int64)) for table in tables)
 
 

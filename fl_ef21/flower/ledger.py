@@ -5,28 +5,24 @@ refuses.
 """
 
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, Final
 
-from flwr.app import ConfigRecord, Message, MetricRecord
+from flwr.app import Message, MetricRecord
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Message as CompressedMessage
 from fl_ef21.flower.layout import Layout
 from fl_ef21.flower.protocol import (
-    RECORD,
     Ack,
     ProtocolError,
     Reply,
     chain,
     origin,
-    payload_of,
+    reply_of,
 )
 from fl_ef21.methods import Estimate
 from fl_ef21.wire import decode
 
-NO_MOD: Final = "the client's app runs without ef21_mod; add it: ClientApp(mods=[ef21_mod])"
-MAX_KEY_LENGTH: Final = 200
 MAX_WEIGHT: Final = 2.0**63
 """Above what a MetricRecord can carry as an integer; keeps the weighted sums finite."""
 
@@ -95,10 +91,7 @@ class Ledger:
             If a part is missing, malformed, or out of range.
         """
         try:
-            about = read_about(reply)
-            if about.epoch != self.epoch:
-                raise ProtocolError(f"epoch {about.epoch.hex()} is not that of this run")
-            payload = _payload(reply)
+            about, payload = read_reply(reply)
             split = len(payload) - self.layout.exact_nbytes
             exact = self.layout.unpack_exact(payload[max(split, 0) :])
             message = decode(payload[:split], size=self.layout.size)
@@ -141,32 +134,18 @@ def _following(last: Ack, payload: bytes) -> Ack:
     return Ack(last.seq + 1, chain(last.digest, payload))
 
 
-def read_about(reply: Message) -> Reply:
-    """Return what a client says about itself and its payload.
+def read_reply(reply: Message) -> tuple[Reply, bytes]:
+    """Return what a client says about itself and its payload, and the payload.
 
     Raises
     ------
     ProtocolError
-        If the record is missing, malformed, or out of range.
+        If the reply is malformed.
     """
-    record = reply.content.get(RECORD)
-    if not isinstance(record, ConfigRecord):
-        raise ProtocolError(NO_MOD)
-    about = Reply.from_record(record)
-    if not 0 < len(about.client) <= MAX_KEY_LENGTH:
-        raise ProtocolError(
-            f"client key of {len(about.client)} characters; use 1 to {MAX_KEY_LENGTH}"
-        )
-    if not all(isfinite(v) and v >= 0 for v in (about.signal_norm_squared, about.error_squared)):
-        raise ProtocolError("squared norms are not finite numbers from 0 up")
-    return about
-
-
-def _payload(reply: Message) -> bytes:
     records = list(reply.content.array_records.values())
     if len(records) != 1:
         raise ProtocolError(f"reply holds {len(records)} ArrayRecords instead of one")
-    return payload_of(records[0])
+    return reply_of(records[0])
 
 
 def _metrics(reply: Message) -> MetricRecord:

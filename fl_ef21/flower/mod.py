@@ -20,7 +20,7 @@ from fl_ef21.flower.protocol import (
     Reply,
     chain,
     origin,
-    payload_record,
+    reply_record,
 )
 from fl_ef21.flower.records import copy_records
 from fl_ef21.flower.seeding import client_generator
@@ -79,7 +79,7 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
     try:
         instruction = Instruction.from_record(record)
         if instruction.roll_call:
-            return _roll_call(message, context, instruction)
+            return _roll_call(message, context)
         return _train(message, context, call_next, instruction)
     # Whatever an app raises must become a reply: the Deployment Engine would keep a half-written
     # state, the Simulation Engine would not, and the two would go different ways.
@@ -122,9 +122,8 @@ def _train(
     encoded, info = _client_step(log, instruction, method, signal, client)
     payload = encoded + layout.pack_exact(layout.exact(returned))
     position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
-    about = Reply(instruction.epoch, client, position.seq, position.digest, *info)
-    content = RecordDict({**reply.content, name: payload_record(payload)})
-    content[RECORD] = about.to_record()
+    about = Reply(client, position.seq, position.digest, *info)
+    content = RecordDict({**reply.content, name: reply_record(about.pack(payload))})
     answer = Message(content, reply_to=message)
     replace(log, pending=Pending(position, encoded)).store(context.state)
     return answer
@@ -172,9 +171,9 @@ def _arrays(content: RecordDict) -> tuple[str, ArrayRecord]:
     return records[0]
 
 
-def _roll_call(message: Message, context: Context, instruction: Instruction) -> Message:
-    about = Reply(instruction.epoch, client_key(context), 0, b"", 0.0, 0.0)
-    return Message(RecordDict({RECORD: about.to_record()}), reply_to=message)
+def _roll_call(message: Message, context: Context) -> Message:
+    about = Reply(client_key(context), seq=0, digest=b"")
+    return Message(RecordDict({"arrays": reply_record(about.pack(b""))}), reply_to=message)
 
 
 def _error(message: Message, code: int, reason: str) -> Message:

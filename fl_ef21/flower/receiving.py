@@ -9,8 +9,9 @@ from flwr.app import Message
 from flwr.common import log
 from numpy.typing import NDArray
 
-from fl_ef21.flower.ledger import NO_MOD, CheckedReply, Ledger, RejectedError
+from fl_ef21.flower.ledger import CheckedReply, Ledger, RejectedError, read_reply
 from fl_ef21.flower.meter import MessageSize, measure
+from fl_ef21.flower.protocol import NO_MOD, ProtocolError
 from fl_ef21.methods.buffers import rounded_mean
 
 
@@ -124,10 +125,14 @@ def _name(ledger: Ledger, node_id: int | None, reply: Message) -> str:
 
 
 def _payload_bytes(reply: Message) -> int:
+    """Return the payload's bytes; of a reply that is none of ours, those of all its arrays."""
     if reply.has_error():
         return 0
-    records = reply.content.array_records.values()
-    return sum(len(array.data) for record in records for array in record.values())
+    try:
+        return len(read_reply(reply)[1])
+    except ProtocolError:
+        records = reply.content.array_records.values()
+        return sum(len(array.data) for record in records for array in record.values())
 
 
 def _log(received: Received) -> None:

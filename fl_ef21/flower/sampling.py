@@ -9,7 +9,7 @@ from flwr.common import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy.strategy_utils import sample_nodes
 
-from fl_ef21.flower.ledger import read_about
+from fl_ef21.flower.ledger import read_reply
 from fl_ef21.flower.protocol import ProtocolError
 
 
@@ -38,9 +38,7 @@ def draw(
     return [known[i][1] for i in sorted(drawn)]
 
 
-def read_roll_call(
-    replies: Sequence[Message], calls: Sequence[Message], epoch: bytes
-) -> dict[int, str]:
+def read_roll_call(replies: Sequence[Message], calls: Sequence[Message]) -> dict[int, str]:
     """Return the client keys that nodes have answered a roll call with.
 
     Nodes that did not answer, or not properly, are left out: they cannot be drawn this round and
@@ -53,12 +51,9 @@ def read_roll_call(
         if node_id is None or reply.has_error():
             continue
         try:
-            about = read_about(reply)
+            keys[node_id] = read_reply(reply)[0].client
         except ProtocolError as error:
             log(
                 WARNING, "configure_train: node %d did not answer the roll call: %s", node_id, error
             )
-            continue
-        if about.epoch == epoch:
-            keys[node_id] = about.client
     return keys

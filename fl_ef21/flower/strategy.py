@@ -309,7 +309,7 @@ class ErrorFeedbackStrategy(FedAvg):
         if not calls:
             return MessageSize(), MessageSize()
         replies = list(grid.send_and_receive(calls, timeout=self._timeout))
-        for node_id, client in read_roll_call(replies, calls, ledger.epoch).items():
+        for node_id, client in read_roll_call(replies, calls).items():
             ledger.introduce(node_id, client)
         return measure(calls), measure(replies)
 
@@ -320,7 +320,8 @@ class ErrorFeedbackStrategy(FedAvg):
             silent = sum(ledger.ack(node) == Ack() for node in this.nodes)
         model = ledger.layout.vector(this.arrays).astype(np.float64)
         model = self.method.server_step(model, ledger.estimate.mean(silent), self.step_size)
-        if not np.isfinite(model.astype(ledger.layout.dtype)).all():
+        largest = np.finfo(ledger.layout.dtype).max
+        if not (np.abs(model) <= largest).all():
             raise FloatingPointError(
                 f"the model is not finite after round {this.number}: step size {self.step_size:g} "
                 f"is too large for {self.method} with {self.compressor}; choose a smaller one"
