@@ -199,3 +199,24 @@ def test_partial_participation_reaches_the_floor():
     grid = InProcessGrid(quadratic_app(), partition_configs(CLIENTS))
     x = run(grid, 800, strategy(fraction_train=0.4))
     assert squared_gradient_norm(x) < 1e-20
+
+
+@pytest.mark.parametrize("keeps_state", [True, False])
+def test_a_client_that_comes_back_as_another_node_is_the_same_client(keeps_state):
+    grid = InProcessGrid(quadratic_app(), partition_configs(CLIENTS))
+    ef21 = strategy()
+
+    def restart(row, _):
+        check_invariants(ef21, grid)
+        if row.round % 10 == 0 and row.round <= 100:
+            node_id = min(grid.contexts)
+            context = grid.contexts.pop(node_id)
+            context.node_id = max(grid.contexts) + 1
+            if not keeps_state:
+                context.state = RecordDict()
+            grid.contexts[context.node_id] = context
+
+    x = run(grid, 400, ef21, [restart])
+    assert len(ef21.ledger.joined()) == CLIENTS
+    assert [row.clients for row in ef21.history] == [CLIENTS] * 400
+    assert squared_gradient_norm(x) < 1e-24
