@@ -90,6 +90,10 @@ def test_wrong_groups_and_dtype_are_refused():
         Dataset("bad", csr_array(np.eye(2)), labels, ("a", "b"), np.arange(3))
     with pytest.raises(ValueError, match="1 group names for groups up to 1"):
         Dataset("bad", csr_array(np.eye(2)), labels, ("a", "b"), np.arange(2), ("only",))
+    with pytest.raises(ValueError, match=r"label 0 in row 0 .* of 2 classes are -1 and"):
+        Dataset("bad", csr_array(np.eye(2)), np.array([0, 1]), ("a", "b"))
+    with pytest.raises(ValueError, match=r"label 3 in row 1 .* of 3 classes are 0 to 2;"):
+        Dataset("bad", csr_array(np.eye(2)), np.array([0, 3]), ("a", "b", "c"))
     with pytest.raises(ValueError, match="dtype float32"):
         Dataset("bad", csr_array(np.eye(2, dtype=np.float32)), labels, ("a", "b"))
 
@@ -158,7 +162,7 @@ def test_the_same_name_gives_the_same_object():
 def test_an_unknown_name_is_refused_with_the_known_and_the_closest():
     with pytest.raises(ValueError, match=r"mushroms.*did you mean mushrooms\?.*digits, .*w8a"):
         load("mushroms")
-    with pytest.raises(ValueError, match="'no/such/file' is neither .* nor an existing file"):
+    with pytest.raises(ValueError, match=r"'no/such/file' is neither .* nor an existing file"):
         load("no/such/file")
 
 

@@ -30,7 +30,7 @@ class Dataset:
     Raises
     ------
     ValueError
-        If there are no rows, a feature is not finite, or the shapes do not fit.
+        If there are no rows, a feature is not finite, a label is no class, or shapes do not fit.
 
     Examples
     --------
@@ -54,6 +54,7 @@ class Dataset:
                 f"give at least one of each"
             )
         _check_length(self, "labels", self.labels)
+        _check_labels(self)
         if self.groups is not None:
             _check_length(self, "groups", self.groups)
             if self.group_names and len(self.group_names) <= self.groups.max():
@@ -148,6 +149,18 @@ def _check_length(dataset: Dataset, what: str, array: NDArray[np.int64]) -> None
         raise ValueError(
             f"data set {dataset.name!r} has {rows} rows and {what} of shape {array.shape}; "
             f"give one per row"
+        )
+
+
+def _check_labels(dataset: Dataset) -> None:
+    allowed = [-1, 1] if dataset.classes == 2 else list(range(dataset.classes))
+    bad = np.flatnonzero(~np.isin(dataset.labels, allowed))
+    if bad.size:
+        raise ValueError(
+            f"data set {dataset.name!r} has the label {dataset.labels[bad[0]]} in row {bad[0]} "
+            f"(counted from 0), but the labels of {dataset.classes} classes are "
+            f"{'-1 and +1' if dataset.classes == 2 else f'0 to {dataset.classes - 1}'}; "
+            f"Dataset.from_arrays encodes labels of any values"
         )
 
 

@@ -25,7 +25,8 @@ Isolation = Literal["none", "copied", "serialised"]
 ISOLATIONS: Final[tuple[Isolation, ...]] = ("none", "copied", "serialised")
 SERVER_NODE_ID: Final = 1
 FIRST_NODE_ID: Final = 10**18
-"""Node ids look like Flower's: random-looking 64-bit numbers take as many bytes in a message."""
+"""Ids of runs, tasks and nodes are as large as Flower's random 64-bit numbers, and ids of messages
+as long as its UUIDs, so that a message has as many bytes as in the Simulation Engine, or nearly."""
 
 Tap = Callable[[Message], None]
 
@@ -91,7 +92,7 @@ class InProcessGrid(Grid):
         # Flower makes a new instruction only where it knows the run that it is in.
         TaskIdentity.run_id = self._run.run_id
         TaskIdentity.node_id = SERVER_NODE_ID
-        TaskIdentity.task_id = SERVER_NODE_ID
+        TaskIdentity.task_id = self._run.run_id
 
     @property
     def run(self) -> Run:
@@ -121,7 +122,7 @@ class InProcessGrid(Grid):
         """Give every message an id, let its node handle it, and keep the reply."""
         pushed = []
         for message in messages:
-            message_id = f"{next(self._message_numbers):064x}"
+            message_id = f"{next(self._message_numbers):036x}"
             message.metadata.__dict__["_message_id"] = message_id
             pushed.append(message_id)
             reply = self.deliver(message)

@@ -34,19 +34,22 @@ def main(grid: Grid, context: Context) -> None:
     federation = load_federation(config, clients)
 
     rounds, models = int(config["rounds"]), {}
-    for label, strategy in _methods(federation, config, clients).items():
+    strategies = _methods(federation, config, clients)
+    for label, strategy in strategies.items():
         log(INFO, "Training %s", label)
         models[label] = _train(grid, label, strategy, federation, rounds, folder)
 
     np.savez(folder.path / "model.npz", **models)
-    rows = folder.rows()
     folder.write_summary(
         {
             "study": "quickstart",
             "status": "completed",
             "seconds": time.perf_counter() - started,
             "problem": _describe(federation),
-            "methods": summarise(rows),
+            "methods": [
+                {**totals, **_envelopes(strategies[totals["method"]])}
+                for totals in summarise(folder.rows())
+            ],
         }
     )
     draw_run(folder)
@@ -110,6 +113,14 @@ def _starting_row(
 ) -> dict[str, Any]:
     nothing = RoundRecord.before_the_first(strategy.step_size)
     return {"method": label, **nothing.as_row(), **evaluation}
+
+
+def _envelopes(strategy: ErrorFeedbackStrategy) -> dict[str, int]:
+    """Return the bytes of Flower's envelopes, which differ a little from run to run."""
+    return {
+        name: sum(getattr(row, name) for row in strategy.history)
+        for name in ("uplink_envelope_bytes", "downlink_envelope_bytes")
+    }
 
 
 def _describe(federation: Federation) -> dict[str, Any]:
