@@ -8,11 +8,9 @@ import logging
 import math
 import signal
 import threading
-import tomllib
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -23,11 +21,10 @@ import typer
 from rich.console import Console
 
 from fl_ef21._version import __version__
+from fl_ef21.engine.studies import Setting, Study, find_study
 
 if TYPE_CHECKING:
     from fl_ef21.report.run_folder import RunFolder
-
-Setting = bool | int | float | str
 
 DEFAULT_STUDY = "quickstart"
 POLL = 0.2  # seconds between two looks at a run in this process
@@ -46,53 +43,6 @@ class Engine(StrEnum):
 
     SIMULATION = "simulation"
     IN_PROCESS = "in-process"
-
-
-@dataclass(frozen=True)
-class Study:
-    """A Flower app folder and the settings that it declares, with their defaults."""
-
-    path: Path
-    settings: Mapping[str, Setting]
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.path.name
-
-
-def studies_folder() -> Path:
-    """Return the folder of the studies that come with fl-ef21: of the wheel or of the checkout."""
-    package = Path(__file__).resolve().parent
-    installed = package / "simulations"
-    return installed if installed.is_dir() else package.parent / "simulations"
-
-
-def find_study(name_or_path: str) -> Study:
-    """Return a study by its name in ``simulations/`` or by the path of its folder.
-
-    Raises
-    ------
-    ValueError
-        If there is no such folder, or it holds no Flower app that this command can run.
-    """
-    known = studies_folder()
-    for path in (known / name_or_path, Path(name_or_path)):
-        project = path / "pyproject.toml"
-        if project.is_file():
-            tool = tomllib.loads(project.read_text(encoding="utf-8")).get("tool", {})
-            settings = tool.get("flwr", {}).get("app", {}).get("config", {})
-            if missing := [key for key in ("clients", "out") if key not in settings]:
-                raise ValueError(
-                    f"{project} does not declare {' and '.join(missing)};"
-                    " give it a default in its [tool.flwr.app.config]"
-                )
-            return Study(path.resolve(), settings)
-    names = sorted(project.parent.name for project in known.glob("*/pyproject.toml"))
-    raise ValueError(
-        f"no study {name_or_path!r}; give one of {', '.join(names)},"
-        " or the path of a Flower app folder with a pyproject.toml"
-    )
 
 
 def _default(key: str) -> str:
