@@ -9,19 +9,20 @@ from secrets import token_bytes
 from typing import Final, TypedDict, Unpack
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result
 
 from fl_ef21.compressors import Compressor
 from fl_ef21.flower.history import RoundRecord
+from fl_ef21.flower.instructing import Terms, call_roll
 from fl_ef21.flower.layout import Layout
 from fl_ef21.flower.ledger import Ledger
 from fl_ef21.flower.meter import MessageSize, measure
-from fl_ef21.flower.protocol import RECORD, SIGNALS, Ack, Instruction, ProtocolError
+from fl_ef21.flower.protocol import SIGNALS, Ack, ProtocolError
 from fl_ef21.flower.receiving import Received, receive
-from fl_ef21.flower.sampling import connected_nodes, draw, read_roll_call
+from fl_ef21.flower.sampling import connected_nodes, draw
 from fl_ef21.flower.seeding import sampling_generator
 from fl_ef21.flower.server_round import (
     MetricsAggregator,
@@ -120,6 +121,7 @@ class ErrorFeedbackStrategy(FedAvg):
         self.seed = seed
         self.history: list[RoundRecord] = []
         self.ledger: Ledger | None = None
+        self._terms = Terms(str(method), str(compressor), signal, seed)
         self._timeout: float | None = None
         self._round: OpenRound | None = None
 
@@ -193,13 +195,15 @@ class ErrorFeedbackStrategy(FedAvg):
         count = max(int(len(nodes) * self.fraction_train), self.min_train_nodes)
         calls, answers = MessageSize(), MessageSize()
         if count < len(nodes):
-            calls, answers = self._call_roll(server_round, ledger, nodes, grid)
+            calls, answers = call_roll(
+                self._terms, ledger, server_round, nodes, grid, self._timeout
+            )
         drawn = self.choose(server_round, nodes, count, ledger)
         log(INFO, "configure_train: Sampled %s nodes (out of %s)", len(drawn), len(nodes))
 
         config["server-round"] = server_round
         model = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: config})
-        instructions = [self._instruct(server_round, ledger, node, model) for node in drawn]
+        instructions = [self._terms.instruct(ledger, server_round, node, model) for node in drawn]
         self._round = OpenRound(
             number=server_round,
             arrays=arrays,
@@ -272,46 +276,6 @@ class ErrorFeedbackStrategy(FedAvg):
             estimate = self.method.estimate(layout.size, layout.dtype)
             self.ledger = Ledger(token_bytes(EPOCH_BYTES), layout, estimate)
         return self.ledger
-
-    def _instruct(
-        self,
-        server_round: int,
-        ledger: Ledger,
-        node_id: int,
-        model: RecordDict,
-        *,
-        roll_call: bool = False,
-    ) -> Message:
-        ack = ledger.ack(node_id)
-        instruction = Instruction(
-            epoch=ledger.epoch,
-            round=server_round,
-            method=str(self.method),
-            compressor=str(self.compressor),
-            signal=self.signal,
-            seed=self.seed,
-            seq=ack.seq,
-            digest=ack.digest,
-            roll_call=roll_call,
-        )
-        content = RecordDict({**model, RECORD: instruction.to_record()})
-        return Message(content=content, message_type=MessageType.TRAIN, dst_node_id=node_id)
-
-    def _call_roll(
-        self, server_round: int, ledger: Ledger, nodes: Sequence[int], grid: Grid
-    ) -> tuple[MessageSize, MessageSize]:
-        """Ask the nodes that have not given their client key for it."""
-        unknown = [node for node in nodes if ledger.client_of(node) is None]
-        calls = [
-            self._instruct(server_round, ledger, node, RecordDict(), roll_call=True)
-            for node in unknown
-        ]
-        if not calls:
-            return MessageSize(), MessageSize()
-        replies = list(grid.send_and_receive(calls, timeout=self._timeout))
-        for node_id, client in read_roll_call(replies, calls).items():
-            ledger.introduce(node_id, client)
-        return measure(calls), measure(replies)
 
     def _next_model(self, this: OpenRound, ledger: Ledger, received: Received) -> ArrayRecord:
         """Take the server step from the model that the round was sent."""
