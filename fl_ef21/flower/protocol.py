@@ -49,7 +49,7 @@ def chain(previous: bytes, payload: bytes) -> bytes:
     Examples
     --------
     >>> chain(b"", b"payload").hex()
-    '6e62d6cac98d34c8'
+    '744bb14a5d2e47a3'
     """
     return blake2b(payload, digest_size=DIGEST_BYTES, salt=previous, person=b"fl-ef21").digest()
 

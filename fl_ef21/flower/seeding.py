@@ -11,7 +11,7 @@ def client_generator(seed: int, client: str, server_round: int) -> np.random.Gen
     Examples
     --------
     >>> client_generator(1, "partition-id=3", 2).integers(100)
-    23
+    25
     """
     return np.random.default_rng([seed, crc32(client.encode()), server_round])
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from logging import ERROR, INFO
-from math import isfinite
+from math import inf
+from numbers import Integral, Real
 from secrets import token_bytes
 from typing import Final, TypedDict, Unpack
 
@@ -17,7 +18,7 @@ from flwr.serverapp.strategy import FedAvg, Result
 from fl_ef21.compressors import Compressor
 from fl_ef21.flower.history import RoundRecord
 from fl_ef21.flower.instructing import Terms, call_roll
-from fl_ef21.flower.layout import Layout
+from fl_ef21.flower.layout import Layout, LayoutError
 from fl_ef21.flower.ledger import Ledger
 from fl_ef21.flower.meter import MessageSize, measure
 from fl_ef21.flower.protocol import SIGNALS, Ack, ProtocolError
@@ -84,6 +85,8 @@ class ErrorFeedbackStrategy(FedAvg):
     ----------
     history : list of RoundRecord
         One row a round.
+    ledger : Ledger or None
+        The server's side of the log, once a run has begun.
 
     Raises
     ------
@@ -108,20 +111,16 @@ class ErrorFeedbackStrategy(FedAvg):
                 f"or fl_ef21.compressors.from_text('topk:0.01')"
             )
         method.check(compressor)
-        if not isinstance(step_size, int | float) or not isfinite(step_size) or step_size <= 0:
-            raise ValueError(f"step_size={step_size!r} is not a positive number")
         if signal not in SIGNALS:
             raise ValueError(f"signal={signal!r} is unknown; choose one of {', '.join(SIGNALS)}")
-        if not isinstance(seed, int) or not 0 <= seed < 2**63:
-            raise ValueError(f"seed={seed!r} is not a whole number in [0, 2^63)")
         self.method = method
         self.compressor = compressor
-        self.step_size = float(step_size)
+        self.step_size = _checked_step_size(step_size)
         self.signal = signal
-        self.seed = seed
+        self.seed = _checked_seed(seed)
         self.history: list[RoundRecord] = []
         self.ledger: Ledger | None = None
-        self._terms = Terms(str(method), str(compressor), signal, seed)
+        self._terms = Terms(str(method), str(compressor), signal, self.seed)
         self._timeout: float | None = None
         self._round: OpenRound | None = None
 
@@ -284,13 +283,29 @@ class ErrorFeedbackStrategy(FedAvg):
             silent = sum(ledger.ack(node) == Ack() for node in this.nodes)
         model = ledger.layout.vector(this.arrays).astype(np.float64)
         model = self.method.server_step(model, ledger.estimate.mean(silent), self.step_size)
-        largest = np.finfo(ledger.layout.dtype).max
-        if not (np.abs(model) <= largest).all():
-            raise FloatingPointError(
-                f"the model is not finite after round {this.number}: step size {self.step_size:g} "
-                f"is too large for {self.method} with {self.compressor}; choose a smaller one"
-            )
         exact = (
             received.mean_exact_arrays() if received.applied else ledger.layout.exact(this.arrays)
         )
-        return ledger.layout.arrays(model, exact)
+        with np.errstate(over="ignore"):
+            arrays = ledger.layout.arrays(model, exact)
+        try:
+            ledger.layout.vector(arrays)
+        except LayoutError as error:
+            raise FloatingPointError(
+                f"after round {this.number} the model is not finite ({error}): step size "
+                f"{self.step_size:g} is too large for {self.method} with {self.compressor}; "
+                f"choose a smaller one"
+            ) from error
+        return arrays
+
+
+def _checked_step_size(step_size: object) -> float:
+    if not isinstance(step_size, Real) or not 0 < float(step_size) < inf:
+        raise ValueError(f"step_size={step_size!r} is not a positive number")
+    return float(step_size)
+
+
+def _checked_seed(seed: object) -> int:
+    if not isinstance(seed, Integral) or not 0 <= int(seed) < 2**63:
+        raise ValueError(f"seed={seed!r} is not a whole number in [0, 2^63)")
+    return int(seed)
