@@ -10,7 +10,7 @@ def client_generator(seed: int, client: str, server_round: int) -> np.random.Gen
 
     Examples
     --------
-    >>> client_generator(1, "partition-id=3", 2).integers(100)
+    >>> int(client_generator(1, "partition-id=3", 2).integers(100))
     25
     """
     return np.random.default_rng([seed, crc32(client.encode()), server_round])
@@ -18,5 +18,5 @@ def client_generator(seed: int, client: str, server_round: int) -> np.random.Gen
 
 def sampling_generator(seed: int, server_round: int) -> np.random.Generator:
     """Return the server's generator of one round, for the choice of clients."""
-    # Another number of words than a client's sequence, so that no two streams are the same.
+    # One word less than a client's sequence, whose last is never 0: no two streams are the same.
     return np.random.default_rng([seed, server_round])
