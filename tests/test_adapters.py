@@ -220,6 +220,13 @@ def test_wrong_arguments_are_refused_at_construction(build, parts):
     assert all(part in str(caught.value) for part in parts)
 
 
+def test_a_compressor_that_does_not_fit_the_model_is_refused_before_anything_is_sent():
+    passed = []
+    with pytest.raises(ValueError, match=r"k=17 is above the number of coordinates, 16"):
+        run(EF21(TopK(k=17), fraction_evaluate=0.0), tap=passed.append)
+    assert not passed
+
+
 def reasons(strategy) -> str:
     return " ".join(reason for row in strategy.history for reason in row.reasons)
 

@@ -40,6 +40,9 @@ class Compressor(ABC):
         """
         return self._compress(_checked(vector), rng)
 
+    def check_size(self, size: int) -> None:  # noqa: B027 - most fit every size
+        """Raise ``ValueError`` if the parameters do not fit vectors of dimension ``size``."""
+
     @abstractmethod
     def _compress(self, vector: Vector, rng: np.random.Generator) -> Message:
         """Compress a vector that was checked."""

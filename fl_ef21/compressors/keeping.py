@@ -45,5 +45,9 @@ class Keeping(Compressor):
         """Return k for vectors of dimension ``size``."""
         return self._amount.count(size)
 
+    def check_size(self, size: int) -> None:
+        """Raise ``ValueError`` if k is above ``size``."""
+        self.count(size)
+
     def __str__(self) -> str:
         return f"{self.name}:{self._amount}"

@@ -184,7 +184,13 @@ class ErrorFeedbackStrategy(FedAvg):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
-        """Return one instruction for each client that takes part."""
+        """Return one instruction for each client that takes part.
+
+        Raises
+        ------
+        ValueError
+            If the model has no floating-point array, or the compressor does not fit its size.
+        """
         self._round = None
         if self.fraction_train == 0.0:
             return []
@@ -272,6 +278,7 @@ class ErrorFeedbackStrategy(FedAvg):
         """Return the run's ledger; a model of another layout starts a new one."""
         layout = Layout.of(arrays)
         if self.ledger is None or self.ledger.layout != layout:
+            self.compressor.check_size(layout.size)
             estimate = self.method.estimate(layout.size, layout.dtype)
             self.ledger = Ledger(token_bytes(EPOCH_BYTES), layout, estimate)
         return self.ledger
