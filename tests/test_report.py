@@ -167,7 +167,7 @@ def test_table_fits_the_screen_and_says_everything(rows, width):
     assert "…" not in text
     assert "quickstart · 5 clients" in text
     words = text.split()
-    assert {"24.0", "kB", "1.0×", "5.0×", "184.8", "164.0", "1,", "0"} <= set(words)
+    assert {"24.0", "kB", "1.0×", "5.0×", "185", "164", "1,", "0"} <= set(words)
     assert f"{rows[-1]['loss']:.4f}" in words
     assert f"{rows[-1]['gradient_norm_squared']:.1e}" in words
     assert f"{rows[-1]['accuracy']:.1%}" in words

@@ -37,7 +37,7 @@ def summary_table(methods: Sequence[Mapping[str, Any]], title: str = "", width: 
         pad_edge=False,
         collapse_padding=True,
     )
-    table.add_column("Method", overflow="fold")
+    table.add_column("Method", overflow="fold", min_width=len("uncompressed"))
     for heading in _headings(exact):
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
     for method in methods:
@@ -84,7 +84,12 @@ def _sent(method: Mapping[str, Any], direction: str) -> int | None:
 
 
 def _size(count: int | None) -> str:
-    return "–" if count is None else decimal(count).replace(" bytes", " B")
+    if count is None:
+        return "–"
+    text = decimal(count)
+    if float(text.split()[0].replace(",", "")) >= 100:  # three digits say enough
+        text = decimal(count, precision=0)
+    return text.replace(" bytes", " B")
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:
