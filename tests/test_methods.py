@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fl_ef21.compressors import Dense, Identity, RandK, Sparse, TopK, UnbiasedRandK
+from fl_ef21.flower.buffers import rounded_mean
 from fl_ef21.methods import DCGD, EF21, RememberedEstimate, RoundEstimate, from_text
-from fl_ef21.methods.buffers import rounded_mean
 from fl_ef21.theory import Constants, step_size, theta
 
 F64 = np.dtype(np.float64)

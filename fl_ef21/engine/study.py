@@ -14,7 +14,7 @@ from flwr.clientapp import ClientApp
 from flwr.common.config import flatten_dict
 from flwr.serverapp import ServerApp
 
-from fl_ef21.engine.in_process import FIRST_NODE_ID, InProcessGrid, partition_configs
+from fl_ef21.engine.in_process import SERVER_NODE_ID, InProcessGrid, partition_configs
 
 App = TypeVar("App", ClientApp, ServerApp)
 
@@ -47,7 +47,7 @@ def run_study(study: Path, *, clients: int, run_config: Mapping[str, UserConfigV
         grid = InProcessGrid(client_app, partition_configs(clients), run_config=config)
         context = Context(
             run_id=grid.run.run_id,
-            node_id=FIRST_NODE_ID,
+            node_id=SERVER_NODE_ID,
             node_config={},
             state=RecordDict(),
             run_config=config,

@@ -13,7 +13,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from fl_ef21.compressors import Vector
 from fl_ef21.flower.protocol import RECORD, Ack, ProtocolError
 from fl_ef21.methods import Method, State
-from fl_ef21.wire import decode
+from fl_ef21.wire import WireError, decode
 
 _VECTORS = f"{RECORD}.vectors"
 _RAW_STYPE = "fl_ef21.raw"
@@ -58,7 +58,11 @@ class ClientLog:
             return replace(self, pending=None)
         if self.pending is not None and ack == self.pending.position:
             # What is folded are the bytes that were sent, decoded: what the server folded too.
-            state = method.commit(self.state, decode(self.pending.message, size=size))
+            try:
+                message = decode(self.pending.message, size=size)
+            except WireError:
+                return None  # damaged at rest: the client joins again
+            state = method.commit(self.state, message)
             return replace(self, committed=ack, state=state, pending=None)
         return None
 

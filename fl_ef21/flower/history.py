@@ -12,7 +12,8 @@ class RoundRecord:
     Bytes are ``len()`` of what was sent, over all clients of the round. *Payload* is the
     compressed message alone; *uplink* and *downlink* are all objects of the Flower messages
     without their envelopes, and with them they are the Message objects, exactly. Envelopes stand
-    apart because Flower's random ids make their length differ from run to run.
+    apart because Flower's random ids make their length differ from run to run. All of a round's
+    training counts, roll calls included; federated evaluation does not.
 
     Attributes
     ----------
@@ -82,4 +83,4 @@ class RoundRecord:
         for run_dependent in ("uplink_envelope_bytes", "downlink_envelope_bytes", "reasons"):
             del row[run_dependent]
         evaluation = row.pop("evaluation")
-        return {**row, **evaluation}
+        return {**evaluation, **row}

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import WARNING
+from typing import Final
 
 from flwr.app import Message, MessageType, RecordDict
 from flwr.common import log
 from flwr.serverapp import Grid
 
-from fl_ef21.flower.ledger import Ledger, read_reply
+from fl_ef21.flower.ledger import Ledger, RejectedError, read_reply
 from fl_ef21.flower.meter import MessageSize, measure
-from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError
+from fl_ef21.flower.protocol import NO_MOD, RECORD, Instruction, ProtocolError
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,18 @@ class Terms:
         return Message(content=content, message_type=MessageType.TRAIN, dst_node_id=node_id)
 
 
+@dataclass(frozen=True)
+class RollCall:
+    """What was sent and received, and one text for every node that did not give its key."""
+
+    sent: MessageSize
+    received: MessageSize
+    errors: tuple[str, ...]
+
+
+NO_ROLL_CALL: Final = RollCall(MessageSize(), MessageSize(), ())
+
+
 def call_roll(
     terms: Terms,
     ledger: Ledger,
@@ -55,34 +68,40 @@ def call_roll(
     nodes: Sequence[int],
     grid: Grid,
     timeout: float | None,
-) -> tuple[MessageSize, MessageSize]:
+) -> RollCall:
     """Ask the nodes that have not given their client key for it, and note the keys.
 
     Nodes that do not answer, or not properly, cannot be drawn this round and are asked again in
     the next.
 
-    Returns
-    -------
-    tuple of MessageSize
-        What was sent, and what came back.
+    Raises
+    ------
+    ProtocolError
+        If no node has ever given its key and all that answer do so with an error: the clients
+        lack the mod.
     """
+    asked = [node for node in nodes if ledger.client_of(node) is None]
     calls = [
-        terms.instruct(ledger, server_round, node, RecordDict(), roll_call=True)
-        for node in nodes
-        if ledger.client_of(node) is None
+        terms.instruct(ledger, server_round, node, RecordDict(), roll_call=True) for node in asked
     ]
     if not calls:
-        return MessageSize(), MessageSize()
+        return NO_ROLL_CALL
     replies = list(grid.send_and_receive(calls, timeout=timeout))
-    asked = {call.metadata.message_id: call.metadata.dst_node_id for call in calls}
+    errors = {node: f"node {node}: no answer to the roll call" for node in asked}
+    nodes_by_call = {call.metadata.message_id: call.metadata.dst_node_id for call in calls}
     for reply in replies:
-        node_id = asked.get(reply.metadata.reply_to_message_id)
-        if node_id is None or reply.has_error():
+        node = nodes_by_call.get(reply.metadata.reply_to_message_id)
+        if node is None:
             continue
         try:
-            ledger.introduce(node_id, read_reply(reply)[0].client)
-        except ProtocolError as error:
-            log(
-                WARNING, "configure_train: node %d did not answer the roll call: %s", node_id, error
-            )
-    return measure(calls), measure(replies)
+            if reply.has_error():
+                raise ProtocolError(str(reply.error.reason))
+            ledger.introduce(node, read_reply(reply)[0].client, nodes)
+            del errors[node]
+        except (ProtocolError, RejectedError) as error:
+            errors[node] = f"node {node}: {error}"
+    if len(errors) == len(nodes) == len(replies):
+        raise ProtocolError(f"{NO_MOD} (a client says: {next(iter(errors.values()))})")
+    for text in errors.values():
+        log(WARNING, "configure_train: %s", text)
+    return RollCall(measure(calls), measure(replies), tuple(errors.values()))

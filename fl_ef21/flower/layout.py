@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Vector
+
+SUPPORTED: Final = (
+    {f"f{n}" for n in (2, 4, 8)} | {f"{k}{n}" for k in "iu" for n in (1, 2, 4, 8)} | {"b1"}
+)
 
 
 class LayoutError(ValueError):
@@ -63,13 +67,18 @@ class Layout:
         Raises
         ------
         LayoutError
-            If no array has floating-point elements.
+            If no array has floating-point elements, or one has elements that are not numbers.
         """
         specs = (
             ArraySpec(name, tuple(array.shape), np.dtype(array.dtype))
             for name, array in arrays.items()
         )
         layout = cls(tuple(specs))
+        for spec in layout.specs:
+            if spec.dtype.str.lstrip("<>=|") not in SUPPORTED:
+                raise LayoutError(
+                    f"array {spec} cannot travel; use float16, float32, float64, an integer or bool"
+                )
         if not layout.size:
             raise LayoutError(f"the model has no floating-point element: {layout}")
         return layout
@@ -82,7 +91,7 @@ class Layout:
     @cached_property
     def dtype(self) -> np.dtype[Any]:
         """Element type of the vector: float64 if an array has it, else float32."""
-        has_float64 = any(spec.dtype == np.float64 for spec in self.specs)
+        has_float64 = any(spec.dtype.str.endswith("f8") for spec in self.specs)
         return np.dtype(np.float64 if has_float64 else np.float32)
 
     @cached_property

@@ -4,10 +4,14 @@ The ledger decides on replies and applies them; it never changes anything for a 
 refuses.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from logging import WARNING
 from typing import Any, Final
 
+import numpy as np
 from flwr.app import Message, MetricRecord
+from flwr.common import log
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Message as CompressedMessage
@@ -23,8 +27,9 @@ from fl_ef21.flower.protocol import (
 from fl_ef21.methods import Estimate
 from fl_ef21.wire import decode
 
-MAX_WEIGHT: Final = 2.0**63
-"""Above what a MetricRecord can carry as an integer; keeps the weighted sums finite."""
+MAX_WEIGHT: Final = 2.0**40
+MAX_VALUE: Final = 1e30
+"""No honest number of examples or entry of an update is larger; sums stay finite below."""
 
 
 class RejectedError(ValueError):
@@ -78,9 +83,43 @@ class Ledger:
         """Return a copy of the last applied message of every client."""
         return dict(self._applied)
 
-    def introduce(self, node_id: int, client: str) -> None:
-        """Remember the client key of a node."""
+    def introduce(self, node_id: int, client: str, connected: Collection[int]) -> None:
+        """Remember the client key of a node.
+
+        Raises
+        ------
+        RejectedError
+            If the node has given another key before, or another node that is connected has given
+            this one. A client that comes back as another node is welcome once the old is gone.
+        """
+        known = self._clients.get(node_id, client)
+        if known != client:
+            raise RejectedError(f"node {node_id} was client {known} before and now is {client}")
+        others = [n for n, key in self._clients.items() if key == client and n != node_id]
+        if any(node in connected for node in others):
+            raise RejectedError(
+                f"node {node_id} says that it is client {client}, which another connected node "
+                f"is; give every node a client-id of its own"
+            )
+        for node in others:
+            del self._clients[node]
         self._clients[node_id] = client
+
+    def drop_unnamed(self, connected: Collection[int]) -> None:
+        """Let clients leave that are known by a node id only, once that node is gone.
+
+        Node ids do not come back, so what such a client has contributed would count for ever.
+        """
+        for node, client in list(self._clients.items()):
+            if node not in connected and client == f"node-id={node}":
+                log(WARNING, "client %s is gone; its contribution is taken out", client)
+                self.leave(client)
+
+    def leave(self, client: str) -> None:
+        """Take a client's contribution out and forget the client."""
+        self.estimate.forget(client)
+        self._applied.pop(client, None)
+        self._clients = {node: key for node, key in self._clients.items() if key != client}
 
     def check(self, node_id: int, reply: Message, weighted_by_key: str) -> CheckedReply:
         """Read a reply without changing anything.
@@ -99,11 +138,13 @@ class Ledger:
             raise RejectedError(str(error)) from error
         if message.values.dtype != self.layout.dtype:
             raise RejectedError(f"values are {message.values.dtype} instead of {self.layout.dtype}")
+        if np.abs(message.values).max(initial=0) > MAX_VALUE:
+            raise RejectedError(f"a value is above {MAX_VALUE:g} in magnitude")
         metrics = _metrics(reply)
         weight = _weight(metrics, weighted_by_key)
         return CheckedReply(node_id, about, payload, message, exact, weight, metrics)
 
-    def apply(self, reply: CheckedReply) -> None:
+    def apply(self, reply: CheckedReply, connected: Collection[int]) -> None:
         """Fold a message into the estimate if it is the next one of its client's log.
 
         A first message of a client that is known already says that the client has lost its state:
@@ -123,11 +164,11 @@ class Ledger:
                 f"message {about.seq} with digest {about.digest.hex()} does not follow message "
                 f"{last.seq}, the last one applied of client {about.client}"
             )
+        self.introduce(reply.node_id, about.client, connected)
         if joins:
             self.estimate.forget(about.client)
         self.estimate.fold(about.client, reply.weight, reply.message)
         self._applied[about.client] = about.position
-        self.introduce(reply.node_id, about.client)
 
 
 def _following(last: Ack, payload: bytes) -> Ack:
@@ -164,5 +205,5 @@ def _weight(metrics: MetricRecord, weighted_by_key: str) -> float:
             f"metric {weighted_by_key!r} is {weight!r} instead of a number; let the app return it"
         )
     if not 0 < weight <= MAX_WEIGHT:
-        raise RejectedError(f"metric {weighted_by_key!r} is {weight}, which is outside (0, 2^63]")
+        raise RejectedError(f"metric {weighted_by_key!r} is {weight}, which is outside (0, 2^40]")
     return float(weight)

@@ -24,7 +24,7 @@ from fl_ef21.flower.protocol import (
 )
 from fl_ef21.flower.records import copy_records
 from fl_ef21.flower.seeding import client_generator
-from fl_ef21.methods import Info, Method
+from fl_ef21.methods import Info, Method, State
 from fl_ef21.methods import from_text as method_from_text
 from fl_ef21.wire import decode, encode
 
@@ -80,16 +80,22 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
         instruction = Instruction.from_record(record)
         if instruction.roll_call:
             return _roll_call(message, context)
-        return _train(message, context, call_next, instruction)
+        reply = _train(message, context, call_next, instruction)
     # Whatever an app raises must become a reply: the Deployment Engine would keep a half-written
     # state, the Simulation Engine would not, and the two would go different ways.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        precondition = isinstance(error, ProtocolError)
+        reply = _error(
+            message,
+            ErrorCode.MOD_FAILED_PRECONDITION
+            if precondition
+            else ErrorCode.CLIENT_APP_RAISED_EXCEPTION,
+            f"client {client_key(context)}: {type(error).__name__}: {error}",
+        )
+    if reply.has_error():
         context.state.clear()
         context.state.update(before)
-        reason = f"client {client_key(context)}: {type(error).__name__}: {error}"
-        if isinstance(error, ProtocolError):
-            return _error(message, ErrorCode.MOD_FAILED_PRECONDITION, reason)
-        return _error(message, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason)
+    return reply
 
 
 def client_key(context: Context) -> str:
@@ -134,18 +140,20 @@ def _agreed_log(
 ) -> ClientLog:
     """Return the log that the server's ack agrees with: the stored one, or a new one."""
     stored = ClientLog.load(context.state)
-    if stored is not None and stored.epoch == instruction.epoch and _fits(stored, layout):
+    fresh = method.start(layout.size, layout.dtype)
+    if stored is not None and stored.epoch == instruction.epoch and _fits(stored, fresh):
         agreed = stored.acknowledge(instruction.ack, method, layout.size)
         if agreed is not None:
             return agreed
     committed = Ack(0, origin(instruction.epoch, client_key(context)))
-    return ClientLog(instruction.epoch, committed, method.start(layout.size, layout.dtype))
+    return ClientLog(instruction.epoch, committed, fresh)
 
 
-def _fits(log: ClientLog, layout: Layout) -> bool:
-    return all(
-        vector.shape == (layout.size,) and vector.dtype == layout.dtype
-        for vector in log.state.values()
+def _fits(log: ClientLog, fresh: State) -> bool:
+    """Whether a stored state has the vectors that the method keeps for this model."""
+    return log.state.keys() == fresh.keys() and all(
+        vector.shape == fresh[name].shape and vector.dtype == fresh[name].dtype
+        for name, vector in log.state.items()
     )
 
 

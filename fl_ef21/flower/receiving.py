@@ -1,6 +1,6 @@
 """From the replies of a round to the ones that were applied, with a reason for every other."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from logging import INFO, WARNING
 from typing import Any
@@ -9,10 +9,10 @@ from flwr.app import Message
 from flwr.common import log
 from numpy.typing import NDArray
 
+from fl_ef21.flower.buffers import rounded_mean
 from fl_ef21.flower.ledger import CheckedReply, Ledger, RejectedError, read_reply
 from fl_ef21.flower.meter import MessageSize, measure
 from fl_ef21.flower.protocol import NO_MOD, ProtocolError
-from fl_ef21.methods.buffers import rounded_mean
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ class Received:
 
     @property
     def without_mod(self) -> bool:
-        """Whether there are rejections, and all for want of ``ef21_mod``."""
-        return bool(self.rejections) and all(r.endswith(NO_MOD) for r in self.rejections)
+        """Whether every instruction was answered, and every answer lacks ``ef21_mod``."""
+        complete = bool(self.rejections) and not self.failures
+        return complete and all(reason.endswith(NO_MOD) for reason in self.rejections)
 
     def mean_exact_arrays(self) -> list[NDArray[Any]]:
         """Return the weighted means of the arrays that travel exact, in their own dtypes."""
@@ -64,6 +65,7 @@ def receive(
     instructions: Sequence[Message],
     ledger: Ledger,
     weighted_by_key: str,
+    connected: Collection[int],
 ) -> Received:
     """Check every reply, then apply the good ones in the order of client keys.
 
@@ -73,6 +75,7 @@ def receive(
     # Flower writes the id into the instruction when it sends it. An error reply that Flower makes
     # itself comes from another node id, so this is the only way to know who failed.
     nodes = {m.metadata.message_id: m.metadata.dst_node_id for m in instructions}
+    size, payload_bytes = measure(replies), sum(_payload_bytes(reply) for reply in replies)
     answered: set[str] = set()
     checked: list[CheckedReply] = []
     errors: list[str] = []
@@ -93,26 +96,29 @@ def receive(
                 checked.append(ledger.check(node_id, reply, weighted_by_key))
         except RejectedError as rejected:
             rejections.append(f"{name}: {rejected}")
-    applied = _apply(checked, ledger, rejections)
+    applied = _apply(checked, ledger, rejections, connected)
     received = Received(
         applied=tuple(applied),
         errors=tuple(errors),
         rejections=tuple(rejections),
         unanswered=len(nodes) - len(answered),
-        payload_bytes=sum(_payload_bytes(reply) for reply in replies),
-        size=measure(replies),
+        payload_bytes=payload_bytes,
+        size=size,
     )
     _log(received)
     return received
 
 
 def _apply(
-    checked: Sequence[CheckedReply], ledger: Ledger, rejections: list[str]
+    checked: Sequence[CheckedReply],
+    ledger: Ledger,
+    rejections: list[str],
+    connected: Collection[int],
 ) -> list[CheckedReply]:
-    applied = []
+    applied: list[CheckedReply] = []
     for reply in sorted(checked, key=lambda r: (r.about.client, r.about.seq, r.node_id)):
         try:
-            ledger.apply(reply)
+            ledger.apply(reply, connected)
             applied.append(reply)
         except RejectedError as rejected:
             rejections.append(f"client {reply.about.client}: {rejected}")
@@ -146,4 +152,4 @@ def _log(received: Received) -> None:
     for text in received.errors:
         log(INFO, "\t> Received error in reply from %s", text)
     for text in received.rejections:
-        log(WARNING, "\t> RejectedError reply from %s", text)
+        log(WARNING, "\t> Rejected reply from %s", text)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import ERROR
+from math import isfinite
 from typing import Final
 
 import numpy as np
@@ -34,6 +35,8 @@ class OpenRound:
         The messages as they were handed to the Grid, which writes their ids into them.
     nodes : sequence of int
         All nodes that were connected, drawn or not.
+    errors : tuple of str
+        What went wrong before the round's replies.
     downlink, uplink : MessageSize
         What was sent and received before the round's replies.
     started : float
@@ -44,6 +47,7 @@ class OpenRound:
     arrays: ArrayRecord
     instructions: Sequence[Message]
     nodes: Sequence[int]
+    errors: tuple[str, ...]
     downlink: MessageSize
     uplink: MessageSize
     started: float
@@ -56,9 +60,9 @@ def history_row(this: OpenRound, received: Received, step_size: float) -> RoundR
         round=this.number,
         instructed=len(this.instructions),
         clients=len(received.applied),
-        failures=received.failures,
+        failures=received.failures + len(this.errors),
         rejections=len(received.rejections),
-        reasons=received.errors + received.rejections,
+        reasons=this.errors + received.errors + received.rejections,
         uplink_payload_bytes=received.payload_bytes,
         uplink_bytes=uplink.content,
         uplink_envelope_bytes=uplink.envelope,
@@ -91,7 +95,7 @@ def _train_loss(applied: Sequence[CheckedReply]) -> float | None:
     """Return the weighted mean loss if every client reports one under the same name."""
     for key in LOSS_KEYS:
         losses = [reply.metrics.get(key) for reply in applied]
-        if losses and all(isinstance(loss, int | float) for loss in losses):
+        if losses and all(isinstance(loss, int | float) and isfinite(loss) for loss in losses):
             weights = [reply.weight for reply in applied]
             return float(np.average(np.array(losses, np.float64), weights=weights))
     return None

@@ -17,10 +17,10 @@ from flwr.serverapp.strategy import FedAvg, Result
 
 from fl_ef21.compressors import Compressor
 from fl_ef21.flower.history import RoundRecord
-from fl_ef21.flower.instructing import Terms, call_roll
+from fl_ef21.flower.instructing import NO_ROLL_CALL, Terms, call_roll
 from fl_ef21.flower.layout import Layout, LayoutError
 from fl_ef21.flower.ledger import Ledger
-from fl_ef21.flower.meter import MessageSize, measure
+from fl_ef21.flower.meter import measure
 from fl_ef21.flower.protocol import SIGNALS, Ack, ProtocolError
 from fl_ef21.flower.receiving import Received, receive
 from fl_ef21.flower.sampling import connected_nodes, draw
@@ -38,7 +38,7 @@ EvaluateFn = Callable[[int, ArrayRecord], MetricRecord | None]
 
 EPOCH_BYTES: Final = 8
 MOD_IS_MISSING: Final = (
-    "no client of the first round runs ef21_mod, so none can read the instructions; add it to "
+    "no client runs ef21_mod, so none can read the instructions; add it to "
     "the client app: ClientApp(mods=[ef21_mod])"
 )
 
@@ -198,11 +198,10 @@ class ErrorFeedbackStrategy(FedAvg):
         ledger = self._open_ledger(arrays)
         nodes = connected_nodes(grid, max(self.min_available_nodes, self.min_train_nodes))
         count = max(int(len(nodes) * self.fraction_train), self.min_train_nodes)
-        calls, answers = MessageSize(), MessageSize()
+        ledger.drop_unnamed(nodes)
+        roll = NO_ROLL_CALL
         if count < len(nodes):
-            calls, answers = call_roll(
-                self._terms, ledger, server_round, nodes, grid, self._timeout
-            )
+            roll = call_roll(self._terms, ledger, server_round, nodes, grid, self._timeout)
         drawn = self.choose(server_round, nodes, count, ledger)
         log(INFO, "configure_train: Sampled %s nodes (out of %s)", len(drawn), len(nodes))
 
@@ -214,14 +213,17 @@ class ErrorFeedbackStrategy(FedAvg):
             arrays=arrays,
             instructions=instructions,
             nodes=nodes,
-            downlink=calls + measure(instructions),
-            uplink=answers,
+            errors=roll.errors,
+            downlink=roll.sent + measure(instructions),
+            uplink=roll.received,
             started=started,
         )
         return instructions
 
     def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
+        self,
+        server_round: int,  # noqa: ARG002 - the round that was configured knows its number
+        replies: Iterable[Message],
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Apply the good replies and take the server step.
 
@@ -234,7 +236,7 @@ class ErrorFeedbackStrategy(FedAvg):
         Raises
         ------
         ProtocolError
-            If in the first round all clients answer without ``ef21_mod``.
+            If all clients answer without ``ef21_mod`` and none ever did otherwise.
         FloatingPointError
             If the model would not be finite any more.
         """
@@ -243,8 +245,8 @@ class ErrorFeedbackStrategy(FedAvg):
             return None, None
         replies = list(replies)
         ledger.estimate.begin_round()
-        received = receive(replies, this.instructions, ledger, self.weighted_by_key)
-        if server_round == 1 and not received.applied and received.without_mod:
+        received = receive(replies, this.instructions, ledger, self.weighted_by_key, this.nodes)
+        if not received.applied and not ledger.joined() and received.without_mod:
             raise ProtocolError(MOD_IS_MISSING)
         self.history.append(history_row(this, received, self.step_size))
         metrics = aggregate_metrics(received, self.train_metrics_aggr_fn, self.weighted_by_key)

@@ -1,17 +1,20 @@
 """The server's estimate Σ pᵢ ĝᵢ, kept as the un-normalised sums Σ mᵢ ĝᵢ and Σ mᵢ.
 
 Un-normalised, a client can join, leave or change its weight without touching the others.
-Sums are float64 whatever the messages hold, and cost O(k) for a sparse message.
+Sums are float64 whatever the messages hold, and a sparse message costs O(k).
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Message, Sparse, Vector
+
+LOST_DIGITS: Final = 2.0**20
+"""How much smaller than a term that leaves it a sum may be before it is made anew."""
 
 
 class Estimate(ABC):
@@ -83,6 +86,7 @@ class RememberedEstimate(Estimate):
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         super().__init__(size, dtype)
         self._contributions: dict[str, _Contribution] = {}
+        self._stale = False
 
     def begin_round(self) -> None:
         """Do nothing: contributions outlive the round."""
@@ -95,10 +99,9 @@ class RememberedEstimate(Estimate):
         if isinstance(message, Sparse) and contribution.weight == weight:
             self._fold_sparse(contribution, message)
             return
-        self._sum -= contribution.weight * contribution.vector.astype(np.float64)
         message.add_to(contribution.vector)
         contribution.weight = weight
-        self._sum += weight * contribution.vector.astype(np.float64)
+        self._stale = True
 
     def _fold_sparse(self, contribution: _Contribution, message: Sparse) -> None:
         # The sum moves by what ĝᵢ really moved by, rounding of float32 included, so that it
@@ -108,12 +111,24 @@ class RememberedEstimate(Estimate):
         message.add_to(contribution.vector)
         after = contribution.vector[touched].astype(np.float64)
         self._sum[touched] += contribution.weight * (after - before)
+        # Where a large term leaves, the digits of the small ones are gone with it.
+        leaving = contribution.weight * np.abs(before)
+        if (leaving > LOST_DIGITS * np.abs(self._sum[touched])).any():
+            self._stale = True
+
+    def mean(self, silent: int = 0) -> NDArray[np.float64]:
+        """Return the estimate; the sum is made anew if it could not be kept up to date."""
+        if self._stale:
+            self._sum = np.zeros(self._size)
+            for contribution in self._contributions.values():
+                self._sum += contribution.weight * contribution.vector.astype(np.float64)
+            self._stale = False
+        return super().mean(silent)
 
     def forget(self, client: str) -> None:
         """Take mᵢ ĝᵢ out of the sum."""
-        contribution = self._contributions.pop(client, None)
-        if contribution is not None:
-            self._sum -= contribution.weight * contribution.vector.astype(np.float64)
+        if self._contributions.pop(client, None) is not None:
+            self._stale = True
 
     def weights(self) -> list[float]:
         """Return the weights of all clients that have joined."""

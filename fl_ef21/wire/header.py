@@ -16,7 +16,7 @@ class Header:
     """Message kind, value code, dimension d and number of coordinates sent.
 
     Layout: magic (2 bytes), version (1), kind and value code (4 bits each), then d and, for a
-    sparse message, k as LEB128 varints: 6 to 16 bytes.
+    sparse message, k as LEB128 varints: 5 to 16 bytes.
     """
 
     kind: int

@@ -27,20 +27,15 @@ class IndexBytes:
     packed: bytes
     unary: bytes
 
-    @property
-    def size(self) -> int:
-        """Length in bytes of both streams."""
-        return len(self.packed) + len(self.unary)
-
 
 def encode_indices(indices: Indices, size: int) -> IndexBytes:
     """Encode strictly increasing positions below ``size`` with the shorter code."""
     gaps = np.diff(indices, prepend=-1) - 1
-    parameters = _likely_parameters(indices.size, size)
-    rice = min((_encode_rice(gaps, parameter) for parameter in parameters), key=lambda e: e.size)
-    if packed_size(indices.size, fixed_width(size)) <= rice.size:
+    sizes = {p: _rice_size(gaps, p) for p in _likely_parameters(indices.size, size)}
+    parameter = min(sizes, key=sizes.__getitem__)
+    if packed_size(indices.size, fixed_width(size)) <= sizes[parameter]:
         return IndexBytes(FIXED, pack(indices, fixed_width(size)), b"")
-    return rice
+    return _encode_rice(gaps, parameter)
 
 
 def fixed_width(size: int) -> int:
@@ -84,6 +79,12 @@ def _likely_parameters(count: int, size: int) -> range:
     """Return the parameters worth trying: around log2(ln 2 · d/k), the best for uniform sets."""
     best = round(log2(max(1.0, log(2) * size / max(count, 1))))
     return range(max(0, best - 2), min(fixed_width(size), best + 1) + 1)
+
+
+def _rice_size(gaps: NDArray[np.int64], parameter: int) -> int:
+    """Return the exact length in bytes of both streams, without making them."""
+    zeros = int(np.sum(gaps >> parameter))
+    return packed_size(gaps.size, parameter) + packed_size(gaps.size + zeros, 1)
 
 
 def _encode_rice(gaps: NDArray[np.int64], parameter: int) -> IndexBytes:
