@@ -10,13 +10,15 @@ from faults import with_blob, with_payload
 from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
 
 from fl_ef21 import DCGD, EF21, Identity, RandK, TopK, UnbiasedRandK, ef21_mod
 from fl_ef21.compressors import Dense
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.compatibility import require_supported_flower
+from fl_ef21.flower.layout import LayoutError
 from fl_ef21.flower.meter import measure
-from fl_ef21.flower.protocol import ProtocolError, reply_of
+from fl_ef21.flower.protocol import ProtocolError, chain, origin, reply_of
 from fl_ef21.wire import encode
 
 CLIENTS = 4
@@ -121,15 +123,26 @@ def test_a_torch_state_dict_with_batch_norm_round_trips():
     assert [row.clients for row in strategy.history] == [CLIENTS] * 3
 
 
-def test_history_is_the_bytes_of_the_messages():
+def object_bytes(messages) -> int:
+    """The bytes of all objects that Flower would send, summed without the library's meter."""
+    return sum(
+        len(nested.deflate())
+        for message in messages
+        for nested in get_all_nested_objects(message).values()
+    )
+
+
+@pytest.mark.parametrize("fraction", [1.0, 0.5])
+def test_history_is_the_bytes_of_the_messages(fraction):
     passed = []
-    strategy = EF21(TopK(k=3), fraction_evaluate=0.0)
+    strategy = EF21(TopK(k=3), fraction_train=fraction, fraction_evaluate=0.0)
     run(strategy, rounds=4, tap=passed.append)
     replies = [m for m in passed if m.metadata.reply_to_message_id]
     instructions = [m for m in passed if not m.metadata.reply_to_message_id]
-    assert len(replies) == len(instructions) == 4 * CLIENTS
-    assert sum(r.uplink_message_bytes for r in strategy.history) == measure(replies).total
-    assert sum(r.downlink_message_bytes for r in strategy.history) == measure(instructions).total
+    roll_calls = CLIENTS if fraction < 1 else 0
+    assert len(replies) == len(instructions) == 4 * CLIENTS * fraction + roll_calls
+    assert sum(r.uplink_message_bytes for r in strategy.history) == object_bytes(replies)
+    assert sum(r.downlink_message_bytes for r in strategy.history) == object_bytes(instructions)
     payloads = [len(reply_of(reply.content["arrays"])[1]) for reply in replies]
     assert sum(row.uplink_payload_bytes for row in strategy.history) == sum(payloads)
 
@@ -236,6 +249,52 @@ def test_a_strategy_without_the_mod_says_so_in_the_first_round():
         run(EF21(TopK(k=3), fraction_evaluate=0.0), make_app(mods=[]))
 
 
+def test_a_strategy_without_the_mod_says_so_also_when_clients_are_sampled():
+    strategy = EF21(TopK(k=3), fraction_train=0.5, fraction_evaluate=0.0)
+    with pytest.raises(ProtocolError, match=r"ClientApp\(mods=\[ef21_mod\]\)"):
+        run(strategy, make_app(mods=[]))
+
+
+@pytest.mark.parametrize("strategy_class", [EF21, DCGD])
+def test_two_nodes_that_claim_one_client_key_count_as_one(strategy_class):
+    strategy = strategy_class(TopK(k=3), fraction_evaluate=0.0)
+    configs = [{"partition-id": i} for i in (0, 1, 1, 2)]
+    strategy.start(InProcessGrid(make_app(), configs), record(model()), num_rounds=3)
+    assert [row.clients for row in strategy.history] == [3, 3, 3]
+    assert [row.rejections for row in strategy.history] == [1, 1, 1]
+    assert "give every node a client-id of its own" in reasons(strategy)
+
+
+def test_nodes_without_a_name_leave_with_their_node():
+    app, strategy = ClientApp(mods=[ef21_mod]), EF21(Identity(), fraction_evaluate=0.0)
+
+    @app.train()
+    def train(message, context):
+        metrics = MetricRecord({"num-examples": 1})
+        arrays = {n: a.numpy() for n, a in message.content["arrays"].items()}
+        updated = record(local_update(context.node_id % 10, arrays))
+        content = RecordDict({"arrays": updated, "metrics": metrics})
+        return Message(content, reply_to=message)
+
+    grid = InProcessGrid(app, [{}] * 4)
+    gone = min(grid.contexts)
+    strategy.start(
+        grid,
+        record(model()),
+        num_rounds=4,
+        callbacks=[lambda row, _: grid.contexts.pop(gone, None) if row.round == 2 else None],
+    )
+    assert f"node-id={gone}" not in strategy.ledger.joined()
+    assert len(strategy.ledger.estimate.contributions()) == 3
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "datetime64[s]", "<U3", "longdouble"])
+def test_arrays_that_are_not_numbers_are_refused_by_name(dtype):
+    arrays = record({**model(), "odd": np.zeros(2, dtype)})
+    with pytest.raises(LayoutError, match=r"array odd .* cannot travel"):
+        run(EF21(TopK(k=3), fraction_evaluate=0.0), arrays=arrays)
+
+
 def test_the_mod_without_a_strategy_says_so():
     errors = []
 
@@ -273,11 +332,15 @@ def test_a_bad_update_is_that_clients_failure(how, part):
     assert "partition-id=0" in reasons(strategy)
 
 
+EPOCHS: list[bytes] = []
+
+
 def tampering(change):
     """A grid on which the first node's replies are changed."""
 
     class TamperingGrid(InProcessGrid):
         def deliver(self, message):
+            EPOCHS.append(message.content["fl_ef21"]["epoch"])
             reply = super().deliver(message)
             first = message.metadata.dst_node_id == min(self.contexts)
             return change(reply) if first else reply
@@ -288,6 +351,18 @@ def tampering(change):
 def changed_reply(reply, **values):
     about, payload = reply_of(reply.content["arrays"])
     return with_blob(reply, replace(about, **values).pack(payload))
+
+
+def joined_as(reply, client):
+    """The reply, forged into a first message of another client, digest and all."""
+    about, payload = reply_of(reply.content["arrays"])
+    digest = chain(origin(EPOCHS[-1], client), payload)
+    forged = replace(about, client=client, seq=1, digest=digest)
+    return with_blob(reply, forged.pack(payload))
+
+
+def huge(payload):
+    return encode(Dense(np.full(16, 3e38, np.float32))) + payload[-11:]
 
 
 def changed_metrics(reply, **values):
@@ -309,13 +384,15 @@ FORGERIES = {
     "from the future": (lambda r: changed_reply(r, seq=7), "does not follow message"),
     "with a wrong digest": (lambda r: changed_reply(r, digest=b"12345678"), "does not follow"),
     "of another client": (lambda r: changed_reply(r, client="node-id=5"), "does not follow"),
+    "of a connected client": (lambda r: joined_as(r, "partition-id=1"), "another connected node"),
+    "of huge values": (lambda r: with_payload(r, huge), "above 1e+30"),
     "with infinite errors": (lambda r: changed_reply(r, error_squared=np.inf), "squared norms"),
     "cut within the header": (lambda r: with_blob(r, b"\1\2\3"), "cut short"),
     "cut within the key": (lambda r: with_blob(r, bytes(28) + b"\x09abc"), "client key of 9"),
-    "without weight": (lambda r: changed_metrics(r, **{"num-examples": 0}), "outside (0, 2^63]"),
+    "without weight": (lambda r: changed_metrics(r, **{"num-examples": 0}), "outside (0, 2^40]"),
     "with infinite weight": (
         lambda r: changed_metrics(r, **{"num-examples": float("inf")}),
-        "outside (0, 2^63]",
+        "outside (0, 2^40]",
     ),
 }
 
@@ -359,8 +436,8 @@ def test_divergence_is_an_error_that_names_the_step_size():
     def explode(client, arrays):
         return {n: a * 3 if a.dtype == np.float32 else a for n, a in arrays.items()}
 
-    with pytest.raises(FloatingPointError, match="step size 1e\\+30 is too large"):
-        run(DCGD(Identity(), step_size=1e30, fraction_evaluate=0.0), make_app(explode), rounds=9)
+    with pytest.raises(FloatingPointError, match="step size 1e\\+40 is too large"):
+        run(DCGD(Identity(), step_size=1e40, fraction_evaluate=0.0), make_app(explode), rounds=9)
 
 
 def test_an_unsupported_flower_is_refused_by_version():

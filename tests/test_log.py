@@ -57,11 +57,15 @@ def run(grid: InProcessGrid, rounds: int, ef21: EF21, checks=()) -> np.ndarray:
     return ef21.start(grid, arrays, num_rounds=rounds, callbacks=checks).arrays["x"].numpy()
 
 
-def check_invariants(ef21: EF21, grid: InProcessGrid) -> None:
-    """I1: the estimate is Σ pᵢ ĝᵢ. I2: every client can still reach just the ĝᵢ of the server."""
+def check_invariants(ef21: EF21, grid: InProcessGrid) -> int:
+    """I1: the estimate is Σ pᵢ ĝᵢ. I2: every client can still reach just the ĝᵢ of the server.
+
+    Returns how many clients were compared.
+    """
     contributions = ef21.ledger.estimate.contributions()
     if not contributions:
-        return
+        return 0
+    compared = 0
     total = sum(weight for weight, _ in contributions.values())
     expected = sum(weight * vector for weight, vector in contributions.values()) / total
     np.testing.assert_allclose(ef21.ledger.estimate.mean(), expected, rtol=1e-12, atol=1e-13)
@@ -74,6 +78,8 @@ def check_invariants(ef21: EF21, grid: InProcessGrid) -> None:
         if agreed is not None:
             held = contributions[client][1]
             assert agreed.state["estimate"].tobytes() == held.tobytes()
+            compared += 1
+    return compared
 
 
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS.keys())
@@ -86,9 +92,10 @@ def test_faults_leave_both_sides_equal_and_the_floor_in_reach(faults):
         seed=3,
         last_faulty=CLIENTS * rounds // 2,
     )
-    ef21 = strategy()
-    x = run(grid, rounds, ef21, [lambda *_: check_invariants(ef21, grid)])
+    ef21, compared = strategy(), []
+    x = run(grid, rounds, ef21, [lambda *_: compared.append(check_invariants(ef21, grid))])
     assert sum(grid.injected.values()) > 20
+    assert sum(compared) > 0.7 * rounds * CLIENTS
     assert squared_gradient_norm(x) < 1e-24
     assert sum(row.rejections for row in ef21.history) == (
         grid.injected.get("repeated", 0) + grid.injected.get("damaged", 0)
@@ -218,5 +225,42 @@ def test_a_client_that_comes_back_as_another_node_is_the_same_client(keeps_state
 
     x = run(grid, 400, ef21, [restart])
     assert len(ef21.ledger.joined()) == CLIENTS
+    assert [row.clients for row in ef21.history] == [CLIENTS] * 400
+    assert squared_gradient_norm(x) < 1e-24
+
+
+def test_weights_that_jump_do_not_stay_in_the_sum():
+    """A huge term takes the digits of the others along when it leaves the sum."""
+    rng = np.random.default_rng(0)
+
+    class SpikeGrid(InProcessGrid):
+        def deliver(self, message):
+            reply = super().deliver(message)
+            if message.content["config"]["server-round"] < 100:
+                examples = 2**40 if rng.random() < 0.1 else int(rng.integers(1, 50))
+                reply.content["metrics"] = MetricRecord({"num-examples": examples})
+            return reply
+
+    grid = SpikeGrid(quadratic_app(), partition_configs(CLIENTS))
+    ef21 = strategy()
+    x = run(grid, 500, ef21, [lambda *_: check_invariants(ef21, grid)])
+    assert [row.rejections for row in ef21.history] == [0] * 500
+    assert squared_gradient_norm(x) < 1e-24
+
+
+def test_damaged_state_makes_a_client_join_again():
+    grid = InProcessGrid(quadratic_app(), partition_configs(CLIENTS))
+    ef21 = strategy()
+
+    def damage_one(row, _):
+        state = grid.contexts[min(grid.contexts)].state
+        if row.round == 5:
+            message = bytearray(state["fl_ef21"]["pending-message"])
+            message[7] ^= 1
+            state["fl_ef21"]["pending-message"] = bytes(message)
+        elif row.round == 9:
+            state["fl_ef21.vectors"] = ArrayRecord()
+
+    x = run(grid, 400, ef21, [lambda *_: check_invariants(ef21, grid), damage_one])
     assert [row.clients for row in ef21.history] == [CLIENTS] * 400
     assert squared_gradient_norm(x) < 1e-24

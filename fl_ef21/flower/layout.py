@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from fl_ef21.compressors import Vector
 
-SUPPORTED: Final = (
-    {f"f{n}" for n in (2, 4, 8)} | {f"{k}{n}" for k in "iu" for n in (1, 2, 4, 8)} | {"b1"}
+SUPPORTED: Final = frozenset(
+    ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"]
 )
+"""Element types that can travel: kind and bytes, as numpy writes them."""
 
 
 class LayoutError(ValueError):

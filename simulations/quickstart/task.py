@@ -1,4 +1,4 @@
-"""The task: regularised logistic (or softmax) regression on rows that are spread over the clients."""
+"""The task: regularised logistic or softmax regression on rows spread over the clients."""
 
 from dataclasses import dataclass
 from functools import lru_cache
