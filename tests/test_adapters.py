@@ -446,6 +446,23 @@ def test_an_unsupported_flower_is_refused_by_version():
         require_supported_flower("1.30.0")
 
 
+@pytest.mark.parametrize("rollback", [True, False])
+def test_the_grid_undoes_or_keeps_what_a_failing_app_did_to_its_state(rollback):
+    app = ClientApp()
+
+    @app.train()
+    def train(message, context):
+        context.state["calls"].update(n=context.state["calls"]["n"] + 1)
+        raise RuntimeError("after touching the state")
+
+    grid = InProcessGrid(app, partition_configs(1), rollback=rollback)
+    (node,) = grid.contexts
+    grid.contexts[node].state["calls"] = MetricRecord({"n": 1})
+    (reply,) = grid.send_and_receive([Message(RecordDict(), node, "train")])
+    assert reply.error.reason == "RuntimeError: after touching the state"
+    assert grid.contexts[node].state["calls"]["n"] == (1 if rollback else 2)
+
+
 def test_the_grid_refuses_what_it_does_not_know():
     with pytest.raises(ValueError, match="'deep'"):
         InProcessGrid(make_app(), partition_configs(1), isolation="deep")
