@@ -20,8 +20,10 @@ class GoldenProblem:
         self.x0 = np.array(data["x0"], float)
         self.n, self.d = self.mask.shape
 
-    def value_and_gradient(self, i, x):
+    def value_and_gradient(self, i, x, rows=None):
         A, b = self.A[i], self.b[i]
+        if rows is not None:
+            A, b = A[rows], b[rows]
         z = A @ x
         if self.loss == "logistic":
             value, slope = np.logaddexp(0, -b * z).mean(), -b / (1 + np.exp(b * z))
@@ -37,13 +39,16 @@ class GoldenProblem:
     def gradient(self, x):
         return np.mean([self.value_and_gradient(i, x)[1] for i in range(self.n)], axis=0)
 
-    def client_app(self) -> ClientApp:
+    def client_app(self, rows=None) -> ClientApp:
+        """The app; ``rows[t][i]`` are the minibatches if gradients are stochastic."""
         app = ClientApp(mods=[ef21_mod])
 
         @app.train()
         def train(message: Message, context: Context) -> Message:
             i = context.node_config["partition-id"]
-            value, gradient = self.value_and_gradient(i, message.content["arrays"]["x"].numpy())
+            t = message.content["config"]["server-round"] - 1
+            x, batch = message.content["arrays"]["x"].numpy(), rows[t][i] if rows else None
+            value, gradient = self.value_and_gradient(i, x, batch)
             content = RecordDict(
                 {
                     "arrays": ArrayRecord({"x": Array(gradient)}),

@@ -16,10 +16,11 @@ from fl_ef21.problems import (
     Objective,
     Regulariser,
     Softmax,
+    federated_constants,
     federated_objectives,
     smoothness_constants,
 )
-from fl_ef21.problems.eigenvalue import largest_eigenvalue
+from fl_ef21.theory.eigenvalue import largest_eigenvalue
 
 LOSSES = {"logistic": Logistic(), "lsq": LeastSquares(), "softmax": Softmax(outputs=4)}
 
@@ -202,6 +203,85 @@ def test_clients_on_disjoint_features_share_nothing(scales):
     assert pytest.approx(np.max(L_i) / n, rel=1e-10) == L
 
 
+# --- Supports and curvatures -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("support", [False, True])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_curvature_is_the_hessian_bound(loss, support):
+    rng = np.random.default_rng(23)
+    objective = random_objective(loss, rng, support=support)
+    bound, curvature = hessian_bound(objective), objective.curvature()
+    columns = [curvature.apply(unit) for unit in np.eye(objective.dimension)]
+    np.testing.assert_allclose(np.array(columns).T, bound, rtol=1e-12, atol=1e-12)
+    for _ in range(20):
+        x, v = rng.normal(size=(2, objective.dimension))
+        change = objective.gradient(x + 1e-5 * v) - objective.gradient(x - 1e-5 * v)
+        assert abs(v @ change) / 2e-5 <= v @ bound @ v * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_support_is_where_the_gradient_can_be(loss):
+    rng = np.random.default_rng(29)
+    features = rng.normal(size=(5, 8)) * (rng.random(8) < 0.4)
+    targets = {"logistic": np.ones(5), "lsq": np.ones(5), "softmax": np.arange(5) % 4}[loss]
+    for kept in (None, rng.random(8 * LOSSES[loss].outputs) < 0.2):
+        for lam in (0.0, 0.5):
+            objective = Objective(
+                csr_array(features), targets, LOSSES[loss], Regulariser(lam, kept)
+            )
+            moved = np.zeros(objective.dimension, dtype=bool)
+            for _ in range(10):
+                moved |= objective.gradient(rng.normal(size=objective.dimension)) != 0
+            np.testing.assert_array_equal(objective.support(), np.flatnonzero(moved))
+
+
+def test_stored_zeros_are_no_support():
+    features = csr_array((np.array([0.0, 1.0]), np.array([0, 2]), np.array([0, 2])), shape=(1, 4))
+    assert Objective(features, np.array([1]), Logistic()).support().tolist() == [2]
+
+
+def test_a_client_of_empty_rows_hardly_counts():
+    first, empty = (
+        Objective(scale * csr_array(np.eye(2)), np.ones(2), LeastSquares()) for scale in (1.0, 0.0)
+    )
+    constants = federated_constants([first, empty])
+    assert constants.support_sizes == (2, 1)
+    assert 0 < constants.arithmetic_mean - 0.25 < 1e-8
+
+
+def test_federated_constants_are_those_of_the_objectives():
+    rng = np.random.default_rng(31)
+    features = csr_array(random_array((40, 30), density=0.05, rng=rng) + 0)
+    labels, parts = rng.choice([-1, 1], 40), np.array_split(np.arange(40), 4)
+    everywhere = federated_objectives(features, labels, parts, lam=0.1)
+    rare = federated_objectives(features, labels, parts, lam=0.1, regularise_support=True)
+    plain = federated_objectives(features, labels, parts)
+    weights = [0.1, 0.2, 0.3, 0.4]
+    assert federated_constants(everywhere).support_sizes == (30,) * 4
+    known = federated_constants(rare, weights)
+    assert known.p == pytest.approx(weights)
+    assert pytest.approx(smoothness_constants(rare, weights)[0]) == known.L
+    assert known.support_sizes == federated_constants(plain).support_sizes
+    assert known.most_owners <= 4
+    assert max(known.support_sizes) < 30
+    for curvature, L in zip(known.curvatures, known.L_i, strict=True):
+        assert curvature.norm() == pytest.approx(L, rel=1e-10)
+
+
+@pytest.mark.parametrize("kept", [None, np.arange(12) < 5])
+def test_a_regulariser_on_the_server_counts_in_l_alone(kept):
+    rng = np.random.default_rng(37)
+    features, labels = csr_array(rng.standard_normal((20, 4))), rng.integers(3, size=20)
+    objectives = federated_objectives(features, labels, [np.arange(9), np.arange(9, 20)])
+    server = Regulariser(0.5, kept)
+    with_server = federated_constants(objectives, server_regulariser=server)
+    without = federated_constants(objectives)
+    assert with_server.L_i == without.L_i
+    H = np.mean([hessian_bound(o) for o in objectives], axis=0) + np.diag(server.curvature(12))
+    assert pytest.approx(np.linalg.eigvalsh(H)[-1], rel=1e-10) == with_server.L
+
+
 # --- Federated objectives --------------------------------------------------------------------
 
 
@@ -252,6 +332,10 @@ def test_labels_of_plus_and_minus_one_give_logistic_regression():
         (lambda A: Regulariser(0.1, np.ones(2)), "support has dtype float64"),
         (lambda A: smoothness_constants([]), "0 objectives"),
         (
+            lambda A: federated_constants([Objective(A * 0, np.ones(2), LeastSquares())]),
+            "L=0.0 is not a positive number",
+        ),
+        (
             lambda A: smoothness_constants([Objective(A, np.ones(2), LeastSquares())], [0.5]),
             "with sum 0.5; give 1 positive",
         ),
@@ -279,13 +363,6 @@ def golden_objectives(data):
         )
         for A, b, mask in zip(data["A"], data["b"], data["mask"], strict=True)
     ]
-
-
-def test_golden_constants(golden):
-    for problem in golden["problems"].values():
-        L, L_i = smoothness_constants(golden_objectives(problem["data"]))
-        assert pytest.approx(problem["constants"]["L"], rel=1e-9) == L
-        np.testing.assert_allclose(L_i, problem["constants"]["Li"], rtol=1e-9)
 
 
 def test_golden_values_and_gradients(golden):

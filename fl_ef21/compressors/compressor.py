@@ -1,21 +1,33 @@
-"""The two promises that a compressor can make, and what every compressor has."""
+"""The promises that a compressor can make, and what every compressor has."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fl_ef21.compressors.message import Message, Vector
+from fl_ef21.compressors.message import Indices, Message, Vector
 
 
 class Compressor(ABC):
     """A map from vectors to messages, named by a short text that travels to the clients.
 
     A compressor is a value: it holds parameters and no state, two with the same text are
-    equal, and randomness comes from the generator that the caller passes in.
+    equal, and randomness comes from the generator that the caller passes in. ``A | B`` chooses
+    coordinates with A and rounds their values with B.
+
+    Attributes
+    ----------
+    name : str
+        First word of the text.
+    random : bool
+        Whether messages depend on the generator.
+    shared_randomness : bool
+        Whether all clients of a round must draw from equal generators.
     """
 
     name: ClassVar[str]
+    random: bool = False
+    shared_randomness: bool = False
 
     def compress(self, vector: Vector, rng: np.random.Generator) -> Message:
         """Compress a vector.
@@ -38,10 +50,58 @@ class Compressor(ABC):
             If ``vector`` is not a finite one-dimensional float32 or float64 array, or the
             compressor's parameters do not fit its size.
         """
-        return self._compress(_checked(vector), rng)
+        require_vector(vector)
+        require_finite(vector)
+        return self._compress(vector, rng)
+
+    def compress_difference(
+        self, vector: Vector, reference: Vector, rng: np.random.Generator
+    ) -> Message:
+        """Compress ``vector − reference``, if possible without making the difference.
+
+        Parameters and errors are those of :meth:`compress`; ``reference`` has the shape and dtype
+        of ``vector``. The message is equal to that of ``compress(vector - reference, rng)``.
+        """
+        return self.compress(vector - reference, rng)
 
     def check_size(self, size: int) -> None:  # noqa: B027 - most fit every size
         """Raise ``ValueError`` if the parameters do not fit vectors of dimension ``size``."""
+
+    def for_client(self, position: int, clients: int) -> "Compressor":  # noqa: ARG002
+        """Return what the client at ``position`` of a round's ``clients`` uses: mostly the same."""
+        return self
+
+    def for_shape(self, shape: tuple[int, ...]) -> "Compressor":  # noqa: ARG002
+        """Return what fits a vector that is an array of this shape, row by row: mostly the same."""
+        return self
+
+    def memory_size(self, size: int) -> int:  # noqa: ARG002
+        """Return the elements of the memory that a message of size d leaves; mostly none."""
+        return 0
+
+    def warmed(self, memory: Vector) -> "Compressor":  # noqa: ARG002
+        """Return the compressor that starts from the memory of an earlier message.
+
+        Parameters
+        ----------
+        memory : ndarray of float32 or float64, shape (memory_size(d),)
+            Of the last message that was applied. What does not fit is not used.
+        """
+        return self
+
+    @abstractmethod
+    def max_bytes(self, size: int, dtype: np.dtype[Any]) -> int:
+        """Return the most bytes that indices and values of a message take on the wire.
+
+        The wire adds at most ``fl_ef21.wire.FRAMING_BYTES`` to that.
+
+        Parameters
+        ----------
+        size : int
+            Dimension d.
+        dtype : numpy.dtype
+            float32 or float64.
+        """
 
     @abstractmethod
     def _compress(self, vector: Vector, rng: np.random.Generator) -> Message:
@@ -51,6 +111,12 @@ class Compressor(ABC):
     @abstractmethod
     def from_arguments(cls, arguments: list[str]) -> Self:
         """Build the compressor from the texts behind its name, as in ``name:a:b``."""
+
+    def __or__(self, other: "Compressor") -> "Compressor":
+        # The classes of compositions are compressors themselves and so stand above this one.
+        from fl_ef21.compressors.composition import compose  # noqa: PLC0415
+
+        return compose(self, other)
 
     @abstractmethod
     def __str__(self) -> str: ...
@@ -81,16 +147,25 @@ class Unbiased(Compressor):
         """Return the variance ω ≥ 0 on vectors of dimension ``size``."""
 
 
-def _checked(vector: Vector) -> Vector:
+def require_vector(vector: Vector) -> None:
+    """Raise ``ValueError`` unless this is what a compressor takes, finite or not."""
     if vector.dtype not in (np.float32, np.float64) or vector.ndim != 1 or vector.size == 0:
         raise ValueError(
             f"a compressor takes a non-empty one-dimensional float32 or float64 array, got "
             f"dtype {vector.dtype} and shape {vector.shape}; cast or ravel it first"
         )
-    if not np.isfinite(vector).all():
-        position = int(np.flatnonzero(~np.isfinite(vector))[0])
+
+
+def require_finite(values: Vector, positions: Indices | None = None) -> None:
+    """Raise ``ValueError`` if a value is NaN or infinite; the text names the first.
+
+    ``positions`` are those of the values, if they are not all of a vector.
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        first = int(np.flatnonzero(~finite)[0])
+        position = first if positions is None else int(positions[first])
         raise ValueError(
-            f"a compressor takes finite values, got {vector[position]} at position {position}; "
+            f"a compressor takes finite values, got {values[first]} at position {position}; "
             f"look for a diverging step size or bad data"
         )
-    return vector

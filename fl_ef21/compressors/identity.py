@@ -1,15 +1,20 @@
 """Identity: no compression, the baseline."""
 
-from typing import Self
+from typing import Any
 
 import numpy as np
 
+from fl_ef21.compressors.arguments import Plain
 from fl_ef21.compressors.compressor import Contractive, Unbiased
+from fl_ef21.compressors.length import stream_bytes
 from fl_ef21.compressors.message import Dense, Vector
+from fl_ef21.compressors.selection import Selection
 
 
-class Identity(Contractive, Unbiased):
+class Identity(Plain, Selection, Contractive, Unbiased):
     """Send the vector as it is: α = 1 and ω = 0.
+
+    It chooses every coordinate, so that ``Identity() | Natural()`` rounds whole vectors.
 
     Examples
     --------
@@ -20,13 +25,6 @@ class Identity(Contractive, Unbiased):
 
     name = "identity"
 
-    @classmethod
-    def from_arguments(cls, arguments: list[str]) -> Self:
-        """Build from no arguments."""
-        if arguments:
-            raise ValueError(f"identity takes no argument, got {':'.join(arguments)!r}")
-        return cls()
-
     def alpha(self, size: int) -> float:  # noqa: ARG002
         """Return 1."""
         return 1.0
@@ -35,8 +33,13 @@ class Identity(Contractive, Unbiased):
         """Return 0."""
         return 0.0
 
+    def count(self, size: int) -> int:
+        """Return d."""
+        return size
+
+    def max_bytes(self, size: int, dtype: np.dtype[Any]) -> int:
+        """Return the bytes of all values; positions are not sent."""
+        return stream_bytes(size, 8 * dtype.itemsize)
+
     def _compress(self, vector: Vector, rng: np.random.Generator) -> Dense:  # noqa: ARG002
         return Dense(vector.copy())
-
-    def __str__(self) -> str:
-        return self.name

@@ -3,10 +3,10 @@
 from typing import Self
 
 from fl_ef21.compressors.amount import Amount
-from fl_ef21.compressors.compressor import Compressor
+from fl_ef21.compressors.selection import Selection
 
 
-class Keeping(Compressor):
+class Keeping(Selection):
     """A compressor that keeps some of the coordinates.
 
     Parameters
@@ -42,7 +42,7 @@ class Keeping(Compressor):
         return cls(k=amount.k, ratio=amount.ratio)
 
     def count(self, size: int) -> int:
-        """Return k for vectors of dimension ``size``."""
+        """Return k, the most coordinates that are sent of ``size``."""
         return self._amount.count(size)
 
     def check_size(self, size: int) -> None:

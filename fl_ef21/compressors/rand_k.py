@@ -4,15 +4,16 @@ import numpy as np
 
 from fl_ef21.compressors.compressor import Contractive, Unbiased
 from fl_ef21.compressors.keeping import Keeping
-from fl_ef21.compressors.message import Sparse, Vector
+from fl_ef21.compressors.message import Indices, Sparse, Vector
+from fl_ef21.compressors.scaling import scaled_up
 
 
 class RandK(Keeping, Contractive):
     """Keep k coordinates chosen uniformly at random, unscaled.
 
-    Contractive with α = k/d, with equality: E‖C(v) − v‖² = (1 − k/d)‖v‖². This is the form that
-    error feedback needs; :class:`UnbiasedRandK` is d/k times it. Parameters and errors are those
-    of ``Keeping``.
+    Contractive with α = k/d, with equality: E‖C(v) − v‖² = (1 − k/d)‖v‖² (Stich, Cordonnier and
+    Jaggi 2018, arXiv 1809.07599). This is the form that error feedback needs;
+    :class:`UnbiasedRandK` is d/k times it. Parameters and errors are those of ``Keeping``.
 
     Examples
     --------
@@ -23,13 +24,15 @@ class RandK(Keeping, Contractive):
     """
 
     name = "randk"
+    random = True
 
     def alpha(self, size: int) -> float:
         """Return k/d."""
         return self.count(size) / size
 
     def _compress(self, vector: Vector, rng: np.random.Generator) -> Sparse:
-        return _choose(vector, self.count(vector.size), rng)
+        indices = _choose(vector.size, self.count(vector.size), rng)
+        return Sparse(vector.size, indices, vector[indices])
 
 
 class UnbiasedRandK(Keeping, Unbiased):
@@ -46,24 +49,19 @@ class UnbiasedRandK(Keeping, Unbiased):
     """
 
     name = "unbiased-randk"
+    random = True
 
     def omega(self, size: int) -> float:
         """Return d/k − 1."""
         return size / self.count(size) - 1
 
     def _compress(self, vector: Vector, rng: np.random.Generator) -> Sparse:
-        chosen = _choose(vector, self.count(vector.size), rng)
-        scale = vector.size / self.count(vector.size)
-        with np.errstate(over="ignore"):
-            values = chosen.values * vector.dtype.type(scale)
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"{self}: a value times d/k = {scale:g} overflows {vector.dtype}; "
-                f"keep more coordinates or use randk"
-            )
-        return Sparse(vector.size, chosen.indices, values)
+        k = self.count(vector.size)
+        indices = _choose(vector.size, k, rng)
+        remedy = "keep more coordinates or use randk"
+        values = scaled_up(vector[indices], vector.size / k, self, remedy)
+        return Sparse(vector.size, indices, values)
 
 
-def _choose(vector: Vector, k: int, rng: np.random.Generator) -> Sparse:
-    indices = np.sort(rng.choice(vector.size, size=k, replace=False))
-    return Sparse(vector.size, indices, vector[indices])
+def _choose(size: int, k: int, rng: np.random.Generator) -> Indices:
+    return np.sort(rng.choice(size, size=k, replace=False))

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from fl_ef21.compressors.compressor import Contractive
+from fl_ef21.compressors.compressor import Contractive, require_vector
 from fl_ef21.compressors.keeping import Keeping
-from fl_ef21.compressors.message import Indices, Sparse, Vector
+from fl_ef21.compressors.largest import largest
+from fl_ef21.compressors.message import Sparse, Vector
 
 
 class TopK(Keeping, Contractive):
@@ -31,16 +32,20 @@ class TopK(Keeping, Contractive):
         """Return k/d."""
         return self.count(size) / size
 
-    def _compress(self, vector: Vector, rng: np.random.Generator) -> Sparse:  # noqa: ARG002
-        indices = _largest(np.abs(vector), self.count(vector.size))
-        values = vector[indices]
-        sent = values != 0
-        return Sparse(vector.size, indices[sent], values[sent])
+    def compress(self, vector: Vector, rng: np.random.Generator) -> Sparse:  # noqa: ARG002
+        """Compress a vector; the search for the largest finds NaN and infinity on its way."""
+        require_vector(vector)
+        return Sparse(vector.size, *largest(vector, self.count(vector.size)))
 
+    def compress_difference(
+        self,
+        vector: Vector,
+        reference: Vector,
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> Sparse:
+        """Compress ``vector − reference`` block by block, without a vector for the difference."""
+        require_vector(vector)
+        return Sparse(vector.size, *largest(vector, self.count(vector.size), reference))
 
-def _largest(magnitudes: Vector, k: int) -> Indices:
-    """Return the increasing positions of the k largest entries, ties to smaller positions."""
-    threshold = np.partition(magnitudes, -k)[-k]
-    above = np.flatnonzero(magnitudes > threshold)
-    ties = np.flatnonzero(magnitudes == threshold)[: k - above.size]
-    return np.sort(np.concatenate([above, ties]))
+    def _compress(self, vector: Vector, rng: np.random.Generator) -> Sparse:
+        return self.compress(vector, rng)

@@ -6,7 +6,40 @@ require_supported_flower()  # before anything that another Flower may not have
 
 from fl_ef21.flower.history import RoundRecord  # noqa: E402
 from fl_ef21.flower.mod import ef21_mod  # noqa: E402
-from fl_ef21.flower.strategies import DCGD, EF21  # noqa: E402
+from fl_ef21.flower.strategies import (  # noqa: E402
+    DASHA,
+    DCGD,
+    DIANA,
+    EF14,
+    EF21,
+    EF21HB,
+    EF21PAGE,
+    EF21SGDM,
+    EF21W,
+    MARINA,
+    Cloning,
+    EControl,
+    EF21Plus,
+    EF21Prox,
+)
 from fl_ef21.flower.strategy import ErrorFeedbackStrategy  # noqa: E402
 
-__all__ = ["DCGD", "EF21", "ErrorFeedbackStrategy", "RoundRecord", "ef21_mod"]
+__all__ = [
+    "DASHA",
+    "DCGD",
+    "DIANA",
+    "EF14",
+    "EF21",
+    "EF21HB",
+    "EF21PAGE",
+    "EF21SGDM",
+    "EF21W",
+    "MARINA",
+    "Cloning",
+    "EControl",
+    "EF21Plus",
+    "EF21Prox",
+    "ErrorFeedbackStrategy",
+    "RoundRecord",
+    "ef21_mod",
+]

@@ -4,7 +4,7 @@ Stored in ``context.state`` as two records, assigned once at the end of a step, 
 exception on the way leaves the old log in place.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -16,15 +16,27 @@ from fl_ef21.methods import Method, State
 from fl_ef21.wire import WireError, decode
 
 _VECTORS = f"{RECORD}.vectors"
+_PENDING = "pending."
 _RAW_STYPE = "fl_ef21.raw"
 
 
 @dataclass(frozen=True)
 class Pending:
-    """A message that was sent and not yet acknowledged."""
+    """A message that was sent and not yet acknowledged.
+
+    Attributes
+    ----------
+    position : Ack
+        Its place in the log.
+    message : bytes
+        As it was sent.
+    private : State
+        The client's own vectors as they will be once the message is known to have been applied.
+    """
 
     position: Ack
     message: bytes
+    private: State = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,17 +74,15 @@ class ClientLog:
                 message = decode(self.pending.message, size=size)
             except WireError:
                 return None  # damaged at rest: the client joins again
-            state = method.commit(self.state, message)
+            state = method.commit(self.state, message, self.pending.private)
             return replace(self, committed=ack, state=state, pending=None)
         return None
 
     def store(self, records: RecordDict) -> None:
         """Write the log into ``context.state``."""
         pending = self.pending or Pending(Ack(), b"")
-        vectors = {
-            name: Array(str(vector.dtype), vector.shape, _RAW_STYPE, vector.tobytes())
-            for name, vector in self.state.items()
-        }
+        vectors = {name: _array(vector) for name, vector in self.state.items()}
+        vectors |= {_PENDING + name: _array(v) for name, v in pending.private.items()}
         place = ConfigRecord(
             {
                 "epoch": self.epoch,
@@ -93,15 +103,24 @@ class ClientLog:
             return None
         try:
             position = Ack(_int(place["pending-seq"]), _bytes(place["pending-digest"]))
-            pending = Pending(position, _bytes(place["pending-message"]))
+            private = {
+                name.removeprefix(_PENDING): _vector(array)
+                for name, array in vectors.items()
+                if name.startswith(_PENDING)
+            }
+            pending = Pending(position, _bytes(place["pending-message"]), private)
             return cls(
                 epoch=_bytes(place["epoch"]),
                 committed=Ack(_int(place["seq"]), _bytes(place["digest"])),
-                state={name: _vector(array) for name, array in vectors.items()},
+                state={n: _vector(a) for n, a in vectors.items() if not n.startswith(_PENDING)},
                 pending=pending if position.seq else None,
             )
         except (KeyError, TypeError, ValueError):
             return None
+
+
+def _array(vector: Vector) -> Array:
+    return Array(str(vector.dtype), vector.shape, _RAW_STYPE, vector.tobytes())
 
 
 def _vector(array: Array) -> Vector:

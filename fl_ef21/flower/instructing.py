@@ -9,19 +9,39 @@ from flwr.app import Message, MessageType, RecordDict
 from flwr.common import log
 from flwr.serverapp import Grid
 
+from fl_ef21.compressors import Compressor
 from fl_ef21.flower.ledger import Ledger, RejectedError, read_reply
 from fl_ef21.flower.meter import MessageSize, measure
+from fl_ef21.flower.policy import LayerPolicy
 from fl_ef21.flower.protocol import NO_MOD, RECORD, Instruction, ProtocolError
 
 
 @dataclass(frozen=True)
+class Share:
+    """What is one client's own in a round.
+
+    Attributes
+    ----------
+    compressor : Compressor
+        What it compresses with.
+    scale : float
+        What it multiplies its signal by.
+    """
+
+    compressor: Compressor
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
 class Terms:
-    """What all instructions of a run have in common; see :class:`Instruction`."""
+    """What all instructions of a round have in common; see :class:`Instruction`."""
 
     method: str
-    compressor: str
+    policy: LayerPolicy
     signal: str
     seed: int
+    step_size: float = 1.0
+    coin: bool = False
 
     def instruct(
         self,
@@ -29,21 +49,28 @@ class Terms:
         server_round: int,
         node_id: int,
         model: RecordDict,
-        *,
-        roll_call: bool = False,
+        share: Share | None = None,
     ) -> Message:
-        """Return the instruction for one node, with the model's records beside it."""
+        """Return the instruction for one node, with the model's records beside it.
+
+        Without a share it is a roll call.
+        """
         ack = ledger.ack(node_id)
         instruction = Instruction(
             epoch=ledger.epoch,
             round=server_round,
             method=self.method,
-            compressor=self.compressor,
+            compressor=str(share.compressor) if share else "",
+            scope=self.policy.scope,
+            exact_below=self.policy.exact_below,
             signal=self.signal,
             seed=self.seed,
+            step_size=self.step_size,
+            scale=share.scale if share else 1.0,
+            coin=self.coin,
             seq=ack.seq,
             digest=ack.digest,
-            roll_call=roll_call,
+            roll_call=share is None,
         )
         content = RecordDict({**model, RECORD: instruction.to_record()})
         return Message(content=content, message_type=MessageType.TRAIN, dst_node_id=node_id)
@@ -81,9 +108,7 @@ def call_roll(
         lack the mod.
     """
     asked = [node for node in nodes if ledger.client_of(node) is None]
-    calls = [
-        terms.instruct(ledger, server_round, node, RecordDict(), roll_call=True) for node in asked
-    ]
+    calls = [terms.instruct(ledger, server_round, node, RecordDict()) for node in asked]
     if not calls:
         return NO_ROLL_CALL
     replies = list(grid.send_and_receive(calls, timeout=timeout))

@@ -57,12 +57,16 @@ class Layout:
     ----------
     specs : tuple of ArraySpec
         All arrays, float and other.
+    exact_below : int
+        Float arrays with fewer elements come last in the vector, so that those which are
+        compressed lie side by side.
     """
 
     specs: tuple[ArraySpec, ...]
+    exact_below: int = 0
 
     @classmethod
-    def of(cls, arrays: ArrayRecord) -> Self:
+    def of(cls, arrays: ArrayRecord, exact_below: int = 0) -> Self:
         """Read the layout of a model.
 
         Raises
@@ -74,7 +78,7 @@ class Layout:
             ArraySpec(name, tuple(array.shape), np.dtype(array.dtype))
             for name, array in arrays.items()
         )
-        layout = cls(tuple(specs))
+        layout = cls(tuple(specs), exact_below)
         for spec in layout.specs:
             if spec.dtype.str.lstrip("<>=|") not in SUPPORTED:
                 raise LayoutError(
@@ -85,9 +89,15 @@ class Layout:
         return layout
 
     @cached_property
+    def float_specs(self) -> tuple[ArraySpec, ...]:
+        """The floating-point arrays in the order in which the vector holds them."""
+        floats = [spec for spec in self.specs if spec.is_float]
+        return tuple(sorted(floats, key=lambda spec: spec.size < self.exact_below))
+
+    @cached_property
     def size(self) -> int:
         """Dimension d of the vector."""
-        return sum(spec.size for spec in self.specs if spec.is_float)
+        return sum(spec.size for spec in self.float_specs)
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -116,16 +126,15 @@ class Layout:
         self._require(arrays)
         vector = np.empty(self.size, self.dtype)
         position = 0
-        for spec in self.specs:
-            if spec.is_float:
-                part = vector[position : position + spec.size]
-                part[:] = arrays[spec.name].numpy().ravel()
-                if not np.isfinite(part).all():
-                    raise LayoutError(
-                        f"array {spec} holds NaN or infinite values; "
-                        f"look for a diverging learning rate or bad data"
-                    )
-                position += spec.size
+        for spec in self.float_specs:
+            part = vector[position : position + spec.size]
+            part[:] = arrays[spec.name].numpy().ravel()
+            if not np.isfinite(part).all():
+                raise LayoutError(
+                    f"array {spec} holds NaN or infinite values; "
+                    f"look for a diverging learning rate or bad data"
+                )
+            position += spec.size
         return vector
 
     def exact(self, arrays: ArrayRecord) -> list[NDArray[Any]]:
@@ -156,15 +165,14 @@ class Layout:
 
     def arrays(self, vector: NDArray[Any], exact: Sequence[NDArray[Any]]) -> ArrayRecord:
         """Return the model's arrays, each in its own dtype, from a vector and exact arrays."""
-        remaining, position, arrays = iter(exact), 0, {}
-        for spec in self.specs:
-            if spec.is_float:
-                part = vector[position : position + spec.size]
-                arrays[spec.name] = Array(part.astype(spec.dtype).reshape(spec.shape))
-                position += spec.size
-            else:
-                arrays[spec.name] = Array(np.asarray(next(remaining)))
-        return ArrayRecord(arrays)
+        arrays, position = {}, 0
+        for spec in self.float_specs:
+            part = vector[position : position + spec.size]
+            arrays[spec.name] = Array(part.astype(spec.dtype).reshape(spec.shape))
+            position += spec.size
+        for spec, array in zip(self.exact_specs, exact, strict=True):
+            arrays[spec.name] = Array(np.asarray(array))
+        return ArrayRecord({spec.name: arrays[spec.name] for spec in self.specs})
 
     def _require(self, arrays: ArrayRecord) -> None:
         if list(arrays) != [spec.name for spec in self.specs]:

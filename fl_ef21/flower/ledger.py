@@ -4,12 +4,11 @@ The ledger decides on replies and applies them; it never changes anything for a 
 refuses.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from logging import WARNING
 from typing import Any, Final
 
-import numpy as np
 from flwr.app import Message, MetricRecord
 from flwr.common import log
 from numpy.typing import NDArray
@@ -62,12 +61,22 @@ class Ledger:
         Of the model.
     estimate : Estimate
         The method's estimate, into which accepted messages are folded.
+    weight_of : callable
+        The weight mᵢ > 0 of the client that has sent a reply; the number of examples that it
+        reports, by default. May raise :class:`RejectedError`.
     """
 
-    def __init__(self, epoch: bytes, layout: Layout, estimate: Estimate) -> None:
+    def __init__(
+        self,
+        epoch: bytes,
+        layout: Layout,
+        estimate: Estimate,
+        weight_of: Callable[[CheckedReply], float] = lambda reply: reply.weight,
+    ) -> None:
         self.epoch = epoch
         self.layout = layout
         self.estimate = estimate
+        self._weight_of = weight_of
         self._applied: dict[str, Ack] = {}
         self._clients: dict[int, str] = {}
 
@@ -136,9 +145,9 @@ class Ledger:
             message = decode(payload[:split], size=self.layout.size)
         except ValueError as error:
             raise RejectedError(str(error)) from error
-        if message.values.dtype != self.layout.dtype:
-            raise RejectedError(f"values are {message.values.dtype} instead of {self.layout.dtype}")
-        if np.abs(message.values).max(initial=0) > MAX_VALUE:
+        if message.dtype != self.layout.dtype:
+            raise RejectedError(f"values are {message.dtype} instead of {self.layout.dtype}")
+        if message.bound() > MAX_VALUE:
             raise RejectedError(f"a value is above {MAX_VALUE:g} in magnitude")
         metrics = _metrics(reply)
         weight = _weight(metrics, weighted_by_key)
@@ -164,10 +173,11 @@ class Ledger:
                 f"message {about.seq} with digest {about.digest.hex()} does not follow message "
                 f"{last.seq}, the last one applied of client {about.client}"
             )
+        weight = self._weight_of(reply)
         self.introduce(reply.node_id, about.client, connected)
         if joins:
             self.estimate.forget(about.client)
-        self.estimate.fold(about.client, reply.weight, reply.message)
+        self.estimate.fold(about.client, weight, reply.message)
         self._applied[about.client] = about.position
 
 

@@ -71,10 +71,18 @@ class Instruction:
         Server round, from 1.
     method, compressor : str
         Texts of what the client has to use.
+    scope, exact_below : str, int
+        Which arrays are compressed together, and which not at all; see ``LayerPolicy``.
     signal : str
         ``update`` if the app returns updated arrays, ``gradient`` if it returns gradients.
     seed : int
         Seed of the run.
+    step_size : float
+        γ of the round, for the methods whose clients use it.
+    scale : float
+        What the client multiplies its signal by (EF21-W: 1/(n wᵢ)); 1 for most.
+    coin : bool
+        The round's coin, the same for all clients (MARINA, PAGE).
     seq, digest : int, bytes
         The ack: the last message of this client that was applied, 0 and ``b""`` for none.
     roll_call : bool
@@ -85,8 +93,13 @@ class Instruction:
     round: int
     method: str
     compressor: str
+    scope: str
+    exact_below: int
     signal: str
     seed: int
+    step_size: float
+    scale: float
+    coin: bool
     seq: int
     digest: bytes
     roll_call: bool

@@ -17,14 +17,15 @@ from flwr.serverapp.strategy import FedAvg, Result
 
 from fl_ef21.compressors import Compressor
 from fl_ef21.flower.history import RoundRecord
-from fl_ef21.flower.instructing import NO_ROLL_CALL, Terms, call_roll
+from fl_ef21.flower.instructing import NO_ROLL_CALL, Share, Terms, call_roll
 from fl_ef21.flower.layout import Layout, LayoutError
-from fl_ef21.flower.ledger import Ledger
+from fl_ef21.flower.ledger import CheckedReply, Ledger
 from fl_ef21.flower.meter import measure
+from fl_ef21.flower.policy import LayerPolicy
 from fl_ef21.flower.protocol import SIGNALS, Ack, ProtocolError
 from fl_ef21.flower.receiving import Received, receive
 from fl_ef21.flower.sampling import connected_nodes, draw
-from fl_ef21.flower.seeding import sampling_generator
+from fl_ef21.flower.seeding import coin_generator, sampling_generator
 from fl_ef21.flower.server_round import (
     MetricsAggregator,
     OpenRound,
@@ -32,6 +33,7 @@ from fl_ef21.flower.server_round import (
     history_row,
 )
 from fl_ef21.methods import Method
+from fl_ef21.methods.server import Descent, ServerState, ServerStep
 
 Callback = Callable[[RoundRecord, ArrayRecord], None]
 EvaluateFn = Callable[[int, ArrayRecord], MetricRecord | None]
@@ -58,6 +60,16 @@ class FedAvgArguments(TypedDict, total=False):
     evaluate_metrics_aggr_fn: MetricsAggregator | None
 
 
+class Options(FedAvgArguments, total=False):
+    """What every strategy takes beside its method and compressor; see ErrorFeedbackStrategy."""
+
+    server: ServerStep | None
+    signal: str
+    scope: str
+    exact_below: int
+    seed: int
+
+
 class ErrorFeedbackStrategy(FedAvg):
     """FedAvg whose replies are compressed messages of one method.
 
@@ -71,10 +83,16 @@ class ErrorFeedbackStrategy(FedAvg):
         What clients and server compute.
     compressor : Compressor
         What clients compress with, of the kind that the method needs.
+    server : ServerStep
+        What the server does with the estimate; plain descent by default.
     step_size : float
         γ > 0 of the server step x ← x − γ·estimate. With ``signal="update"`` 1.0 is FedAvg's.
     signal : {"update", "gradient"}
         Whether the client app returns updated arrays or gradients.
+    scope : {"global", "layer"}
+        Whether all arrays are compressed as one vector, or each by itself.
+    exact_below : int
+        Float arrays with fewer elements are not compressed. Integer arrays never are.
     seed : int
         In [0, 2^63); decides which clients take part and what random compressors draw.
     **fedavg
@@ -99,8 +117,11 @@ class ErrorFeedbackStrategy(FedAvg):
         method: Method,
         compressor: Compressor,
         *,
+        server: ServerStep | None = None,
         step_size: float = 1.0,
         signal: str = "update",
+        scope: str = "global",
+        exact_below: int = 0,
         seed: int = 0,
         **fedavg: Unpack[FedAvgArguments],
     ) -> None:
@@ -115,20 +136,24 @@ class ErrorFeedbackStrategy(FedAvg):
             raise ValueError(f"signal={signal!r} is unknown; choose one of {', '.join(SIGNALS)}")
         self.method = method
         self.compressor = compressor
+        self.server = server if server is not None else Descent()
         self.step_size = _checked_step_size(step_size)
         self.signal = signal
         self.seed = _checked_seed(seed)
         self.history: list[RoundRecord] = []
         self.ledger: Ledger | None = None
-        self._terms = Terms(str(method), str(compressor), signal, self.seed)
+        self.policy = LayerPolicy(scope, exact_below)
+        self._terms = Terms(str(method), self.policy, signal, self.seed)
         self._timeout: float | None = None
         self._round: OpenRound | None = None
+        self._server_state: ServerState = {}
 
     def summary(self) -> None:
         """Log the method, compressor and step size, then FedAvg's settings."""
         log(INFO, "\t├──> Error feedback:")
         log(INFO, "\t│\t├── Method: %s", self.method)
-        log(INFO, "\t│\t├── Compressor: %s", self.compressor)
+        log(INFO, "\t│\t├── Compressor: %s, scope %s", self.compressor, self.policy.scope)
+        log(INFO, "\t│\t├── Server step: %s", self.server)
         log(INFO, "\t│\t├── Step size: %g on the clients' %ss", self.step_size, self.signal)
         log(INFO, "\t│\t└── Seed: %d", self.seed)
         super().summary()
@@ -160,6 +185,7 @@ class ErrorFeedbackStrategy(FedAvg):
             As FedAvg's; ``arrays`` is the last model, also if no reply was ever accepted.
         """
         self.history, self.ledger, self._timeout = [], None, timeout
+        self._server_state = {}
 
         # Flower calls this before the first round and after each one, when training and
         # evaluation are done: the only hook that its loop has.
@@ -200,14 +226,18 @@ class ErrorFeedbackStrategy(FedAvg):
         count = max(int(len(nodes) * self.fraction_train), self.min_train_nodes)
         ledger.drop_unnamed(nodes)
         roll = NO_ROLL_CALL
-        if count < len(nodes):
+        if count < len(nodes) or self.needs_names:
             roll = call_roll(self._terms, ledger, server_round, nodes, grid, self._timeout)
         drawn = self.choose(server_round, nodes, count, ledger)
         log(INFO, "configure_train: Sampled %s nodes (out of %s)", len(drawn), len(nodes))
 
         config["server-round"] = server_round
         model = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: config})
-        instructions = [self._terms.instruct(ledger, server_round, node, model) for node in drawn]
+        terms = self._terms_of(server_round, ledger)
+        instructions = [
+            terms.instruct(ledger, server_round, node, model, self._share(ledger, drawn, place))
+            for place, node in enumerate(drawn)
+        ]
         self._round = OpenRound(
             number=server_round,
             arrays=arrays,
@@ -276,13 +306,48 @@ class ErrorFeedbackStrategy(FedAvg):
         rng = sampling_generator(self.seed, server_round)
         return draw(nodes, count, ledger.client_of, rng)
 
+    @property
+    def needs_names(self) -> bool:
+        """Whether client keys must be known before the first instruction."""
+        # Shared randomness gives every client a place, which has to be the same in every run.
+        return self.compressor.shared_randomness
+
+    def compressor_of(self, client: str) -> Compressor:  # noqa: ARG002
+        """Return what a client compresses with; override it to give each its own."""
+        return self.compressor
+
+    def scale_of(self, client: str) -> float:  # noqa: ARG002
+        """Return what a client multiplies its signal by; override it together with the weight."""
+        return 1.0
+
+    def weight_of(self, reply: CheckedReply) -> float:
+        """Return the weight mᵢ > 0 of the client that has sent a reply: its number of examples."""
+        return reply.weight
+
+    def _share(self, ledger: Ledger, drawn: Sequence[int], place: int) -> Share:
+        client = ledger.client_of(drawn[place]) or ""
+        compressor = self.compressor_of(client).for_client(place, len(drawn))
+        return Share(compressor, self.scale_of(client))
+
+    def _terms_of(self, server_round: int, ledger: Ledger) -> Terms:
+        size = ledger.layout.size
+        rng = coin_generator(self.seed, server_round)
+        return replace(
+            self._terms,
+            method=str(self.method.fitted(self.compressor, size)),
+            step_size=self.step_size,
+            coin=self.method.coin(rng, self.compressor, size),
+        )
+
     def _open_ledger(self, arrays: ArrayRecord) -> Ledger:
         """Return the run's ledger; a model of another layout starts a new one."""
-        layout = Layout.of(arrays)
+        layout = Layout.of(arrays, self.policy.exact_below)
         if self.ledger is None or self.ledger.layout != layout:
-            self.compressor.check_size(layout.size)
-            estimate = self.method.estimate(layout.size, layout.dtype)
-            self.ledger = Ledger(token_bytes(EPOCH_BYTES), layout, estimate)
+            self.method.check(self.policy.compressor(layout, self.compressor))
+            method = self.method.fitted(self.compressor, layout.size)
+            estimate = method.estimate(layout.size, layout.dtype)
+            epoch = token_bytes(EPOCH_BYTES)
+            self.ledger = Ledger(epoch, layout, estimate, self.weight_of)
         return self.ledger
 
     def _next_model(self, this: OpenRound, ledger: Ledger, received: Received) -> ArrayRecord:
@@ -291,7 +356,12 @@ class ErrorFeedbackStrategy(FedAvg):
         if self.method.counts_silent_clients:
             silent = sum(ledger.ack(node) == Ack() for node in this.nodes)
         model = ledger.layout.vector(this.arrays).astype(np.float64)
-        model = self.method.server_step(model, ledger.estimate.mean(silent), self.step_size)
+        model, self._server_state = self.server.step(
+            self._server_state,
+            model,
+            ledger.estimate.mean(silent),
+            self.method.server_step_size(self.step_size),
+        )
         exact = (
             received.mean_exact_arrays() if received.applied else ledger.layout.exact(this.arrays)
         )

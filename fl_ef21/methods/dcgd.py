@@ -5,33 +5,27 @@ distributed gradient descent. With a biased compressor such as Top-k and more th
 may diverge (Beznosikov, Horváth, Richtárik and Safaryan 2020, arXiv 2002.12410).
 """
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from fl_ef21.compressors import Compressor, Message, Vector
+from fl_ef21.methods.arguments import WithoutArguments
 from fl_ef21.methods.estimate import RoundEstimate
-from fl_ef21.methods.method import Method, State
+from fl_ef21.methods.method import NOTHING, State, Turn
 
 
-class DCGD(Method):
+class DCGD(WithoutArguments):
     """Compress the signal itself; nothing is remembered on either side."""
 
     name = "dcgd"
-
-    @classmethod
-    def from_arguments(cls, arguments: list[str]) -> Self:
-        """Build from no arguments."""
-        if arguments:
-            raise ValueError(f"dcgd takes no argument, got {':'.join(arguments)!r}")
-        return cls()
 
     def check(self, compressor: Compressor) -> None:
         """Accept every compressor."""
 
     def start(self, size: int, dtype: np.dtype[Any]) -> State:  # noqa: ARG002
         """Return the empty state."""
-        return {}
+        return NOTHING
 
     def client_step(
         self,
@@ -39,23 +33,15 @@ class DCGD(Method):
         signal: Vector,
         compressor: Compressor,
         rng: np.random.Generator,
-        *,
-        first: bool,  # noqa: ARG002
+        turn: Turn,  # noqa: ARG002
     ) -> Message:
         """Return C(sᵢ)."""
         return compressor.compress(signal, rng)
 
-    def commit(self, state: State, message: Message) -> State:  # noqa: ARG002
-        """Return the empty state."""
-        return {}
-
-    def held(self, state: State, message: Message) -> Vector:  # noqa: ARG002
+    def held(self, state: State, message: Message, turn: Turn) -> Vector:  # noqa: ARG002
         """Return C(sᵢ)."""
         return message.to_dense()
 
     def estimate(self, size: int, dtype: np.dtype[Any]) -> RoundEstimate:
         """Return an empty mean over one round's messages."""
         return RoundEstimate(size, dtype)
-
-    def __str__(self) -> str:
-        return self.name

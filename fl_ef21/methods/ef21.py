@@ -7,36 +7,25 @@ faster error feedback", NeurIPS 2021 (arXiv 2106.05203). A round:
     client i  cᵢ = C(sᵢ − gᵢ),  gᵢ ← gᵢ + cᵢ          (sᵢ = ∇fᵢ(x), or its model update)
     server    Σ pᵢ gᵢ ← Σ pᵢ gᵢ + Σ pᵢ cᵢ
 
-With partial participation (EF21-PP: Fatkhullin et al. 2021, arXiv 2110.03294) only sampled
-clients send; the mean is still over all clients, silent ones included.
+With minibatch gradients it is EF21-SGD; with partial participation (EF21-PP) only sampled clients
+send, and the mean is still over all clients, silent ones included (both: Fatkhullin et al. 2021,
+arXiv 2110.03294).
 """
 
-from typing import Any, Final, Self
+from typing import Any
 
 import numpy as np
 
-from fl_ef21.compressors import Compressor, Contractive, Identity, Message, Vector
+from fl_ef21.compressors import Compressor, Identity, Message, Vector
+from fl_ef21.methods.arguments import Initialised
 from fl_ef21.methods.estimate import RememberedEstimate
-from fl_ef21.methods.method import Method, State
-
-INITIALISATIONS: Final = ("full", "compressed", "zero")
+from fl_ef21.methods.method import ESTIMATE, MEMORY, State, Turn
 
 
-class EF21(Method):
-    """EF21 with one of the usual initial estimates gᵢ⁰; theory allows any.
+class EF21(Initialised):
+    """Compress what the server does not know yet of the signal.
 
-    Parameters
-    ----------
-    initialisation : {"full", "compressed", "zero"}
-        ``full``: gᵢ⁰ = sᵢ, one dense message a client. ``compressed``: gᵢ⁰ = C(sᵢ).
-        ``zero``: gᵢ⁰ = 0, so that a client counts before it has said anything; in the paper's
-        numbering the first step then stands still, which costs no round here. With full
-        participation ``zero`` and ``compressed`` send the same messages.
-
-    Raises
-    ------
-    ValueError
-        If the initialisation is another word.
+    Parameters and errors are those of ``Initialised``.
 
     Examples
     --------
@@ -46,7 +35,7 @@ class EF21(Method):
     >>> state = method.start(3, np.dtype(float))
     >>> signal = np.array([3.0, -1.0, 2.0])
     >>> for _ in range(2):
-    ...     message = method.client_step(state, signal, TopK(k=1), rng, first=False)
+    ...     message = method.client_step(state, signal, TopK(k=1), rng, Turn())
     ...     state = method.commit(state, message)
     >>> state["estimate"]
     array([3., 0., 2.])
@@ -54,37 +43,9 @@ class EF21(Method):
 
     name = "ef21"
 
-    def __init__(self, initialisation: str = "full") -> None:
-        if initialisation not in INITIALISATIONS:
-            raise ValueError(
-                f"initialisation={initialisation!r} is unknown; "
-                f"choose one of {', '.join(INITIALISATIONS)}"
-            )
-        self.initialisation = initialisation
-
-    @property
-    def counts_silent_clients(self) -> bool:
-        """Whether the initialisation is ``zero``."""
-        return self.initialisation == "zero"
-
-    @classmethod
-    def from_arguments(cls, arguments: list[str]) -> Self:
-        """Build from ``[initialisation]``."""
-        if len(arguments) != 1:
-            raise ValueError(f"ef21 takes one initialisation, as in ef21:full, got {arguments}")
-        return cls(arguments[0])
-
-    def check(self, compressor: Compressor) -> None:
-        """Refuse compressors without a contraction α: EF21 may diverge with them."""
-        if not isinstance(compressor, Contractive):
-            raise ValueError(
-                f"EF21 needs a contractive compressor, got {compressor}, which is unbiased; "
-                f"use its contractive form, for example randk in place of unbiased-randk"
-            )
-
     def start(self, size: int, dtype: np.dtype[Any]) -> State:
         """Return gᵢ = 0."""
-        return {"estimate": np.zeros(size, dtype)}
+        return {ESTIMATE: np.zeros(size, dtype)}
 
     def client_step(
         self,
@@ -92,27 +53,22 @@ class EF21(Method):
         signal: Vector,
         compressor: Compressor,
         rng: np.random.Generator,
-        *,
-        first: bool,
+        turn: Turn,
     ) -> Message:
         """Return C(sᵢ − gᵢ), or sᵢ itself when a full initialisation is due."""
-        if first and self.initialisation == "full":
+        if turn.first and self.initialisation == "full":
             return Identity().compress(signal, rng)
-        return compressor.compress(signal - state["estimate"], rng)
-
-    def commit(self, state: State, message: Message) -> State:
-        """Return gᵢ + cᵢ."""
-        estimate = state["estimate"].copy()
-        message.add_to(estimate)
-        return {"estimate": estimate}
-
-    def held(self, state: State, message: Message) -> Vector:
-        """Return the new gᵢ."""
-        return self.commit(state, message)["estimate"]
+        return difference(signal, state, compressor, rng)
 
     def estimate(self, size: int, dtype: np.dtype[Any]) -> RememberedEstimate:
         """Return an empty Σ pᵢ gᵢ that remembers every client."""
-        return RememberedEstimate(size, dtype)
+        return RememberedEstimate(size, dtype, self.increment)
 
-    def __str__(self) -> str:
-        return f"{self.name}:{self.initialisation}"
+
+def difference(
+    signal: Vector, state: State, compressor: Compressor, rng: np.random.Generator
+) -> Message:
+    """Return C(signal − gᵢ); a compressor with a memory starts from that of its last message."""
+    if MEMORY in state:
+        compressor = compressor.warmed(state[MEMORY])
+    return compressor.compress_difference(signal, state[ESTIMATE], rng)

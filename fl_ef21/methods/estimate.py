@@ -5,16 +5,24 @@ Sums are float64 whatever the messages hold, and a sparse message costs O(k).
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_ef21.compressors import Message, Sparse, Vector
+from fl_ef21.compressors import Message, Vector
 
 LOST_DIGITS: Final = 2.0**20
 """How much smaller than a term that leaves it a sum may be before it is made anew."""
+
+
+def fold_into(estimate: Vector, message: Message) -> None:
+    """Fold a message into a client's estimate, in place."""
+    if message.fresh:
+        estimate[:] = 0
+    message.add_to(estimate)
 
 
 class Estimate(ABC):
@@ -76,15 +84,28 @@ class _Contribution:
 
 
 class RememberedEstimate(Estimate):
-    """The estimate of EF21 and its family: ĝᵢ is the sum of all messages of client i.
+    """The estimate of EF21 and its family: ĝᵢ is the fold of all messages of client i.
 
     Silent clients keep counting with what they last said (EF21-PP averages all clients). The
     vectors ĝᵢ are kept, one of shape (d,) a client: they make it possible to take a client's
     contribution out again.
+
+    Parameters
+    ----------
+    size, dtype
+        As in :class:`Estimate`.
+    increment : callable
+        What a message adds to ĝᵢ; by default itself.
     """
 
-    def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        size: int,
+        dtype: np.dtype[Any],
+        increment: Callable[[Message], Message] = lambda message: message,
+    ) -> None:
         super().__init__(size, dtype)
+        self._increment = increment
         self._contributions: dict[str, _Contribution] = {}
         self._stale = False
 
@@ -95,26 +116,26 @@ class RememberedEstimate(Estimate):
         """Add a message to ĝᵢ; a client's first message starts from ĝᵢ = 0."""
         if client not in self._contributions:
             self._contributions[client] = _Contribution(weight, np.zeros(self._size, self._dtype))
-        contribution = self._contributions[client]
-        if isinstance(message, Sparse) and contribution.weight == weight:
-            self._fold_sparse(contribution, message)
+        contribution, increment = self._contributions[client], self._increment(message)
+        if contribution.weight == weight and not increment.fresh:
+            self._move(contribution, increment)
             return
-        message.add_to(contribution.vector)
+        fold_into(contribution.vector, increment)
         contribution.weight = weight
         self._stale = True
 
-    def _fold_sparse(self, contribution: _Contribution, message: Sparse) -> None:
-        # The sum moves by what ĝᵢ really moved by, rounding of float32 included, so that it
+    def _move(self, contribution: _Contribution, message: Message) -> None:
+        # The sum moves by what ĝᵢ really moves by, rounding of float32 included, so that it
         # stays the sum of the ĝᵢ that the clients hold.
-        touched = message.indices
-        before = contribution.vector[touched].astype(np.float64)
-        message.add_to(contribution.vector)
-        after = contribution.vector[touched].astype(np.float64)
-        self._sum[touched] += contribution.weight * (after - before)
-        # Where a large term leaves, the digits of the small ones are gone with it.
-        leaving = contribution.weight * np.abs(before)
-        if (leaving > LOST_DIGITS * np.abs(self._sum[touched])).any():
-            self._stale = True
+        for place, values in message.pieces():
+            before = contribution.vector[place]
+            after = before + values
+            moved = self._sum[place] + contribution.weight * (after.astype(np.float64) - before)
+            # Where a large term leaves, the digits of the small ones are gone with it.
+            leaving = contribution.weight * np.abs(before, dtype=np.float64)
+            if (leaving > LOST_DIGITS * np.abs(moved)).any():
+                self._stale = True
+            contribution.vector[place], self._sum[place] = after, moved
 
     def mean(self, silent: int = 0) -> NDArray[np.float64]:
         """Return the estimate; the sum is made anew if it could not be kept up to date."""
@@ -158,11 +179,8 @@ class RoundEstimate(Estimate):
         """Add mᵢ times the message, once a round for each client."""
         if client in self._weights:
             raise ValueError(f"client {client} has sent its message of this round already")
-        values = weight * message.values.astype(np.float64)
-        if isinstance(message, Sparse):
-            self._sum[message.indices] += values
-        else:
-            self._sum += values
+        for place, values in message.pieces():
+            self._sum[place] += weight * values.astype(np.float64)
         self._weights[client] = weight
 
     def forget(self, client: str) -> None:

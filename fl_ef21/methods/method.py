@@ -2,16 +2,54 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fl_ef21.compressors import Compressor, Message, Vector
-from fl_ef21.methods.estimate import Estimate
+from fl_ef21.methods.estimate import Estimate, fold_into
 
 State: TypeAlias = Mapping[str, Vector]
-"""A client's vectors by name, each of shape (d,); empty for methods without memory."""
+"""A client's vectors by name, each of shape (d,); empty for methods without memory.
+
+Some are the fold of the messages that the server has applied, and it can make them too. The others
+are the client's own; :meth:`Method.private` names them. A compressor with a memory, such as low
+rank, has it there under ``MEMORY``.
+"""
+
+ESTIMATE: Final = "estimate"
+"""Name of gᵢ, the fold of a client's messages."""
+
+MEMORY: Final = "compressor"
+"""Name of the vector that ``Message.memory`` gives, of a shape of its own."""
+
+NOTHING: Final[State] = {}
+
+_BLOCK: Final = 2**16
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a client knows in a round beside its signal.
+
+    Attributes
+    ----------
+    first : bool
+        Whether the server has applied no message of this client yet.
+    full : bool
+        The round's coin, the same for all clients: whether methods that toss one (MARINA, PAGE)
+        use the whole gradient.
+    step_size : float
+        γ, for the methods whose clients use it.
+    previous : ndarray of shape (d,), optional
+        The signal at the model of the client's last message, on this round's minibatch (PAGE).
+    """
+
+    first: bool = False
+    full: bool = False
+    step_size: float = 1.0
+    previous: Vector | None = None
 
 
 class Info(NamedTuple):
@@ -27,15 +65,34 @@ class Method(ABC):
     """A published algorithm as a client step, a commit and a server step.
 
     The client's state does not move in :meth:`client_step`: it moves in :meth:`commit`, once the
-    server is known to have applied the message. The server keeps its copy of the state with the
+    server is known to have applied the message. The server keeps its copy of the fold with the
     same function, so both sides hold the same bits.
+
+    Attributes
+    ----------
+    name : str
+        First word of the text.
+    tosses_coin : bool
+        Whether rounds have a coin; see :class:`Turn`.
+    needs_previous : bool
+        Whether clients need the signal at their last model too.
     """
 
     name: ClassVar[str]
+    tosses_coin: ClassVar[bool] = False
+    needs_previous: ClassVar[bool] = False
 
     @property
     def counts_silent_clients(self) -> bool:
         """Whether clients count, with an estimate of zero, before they have sent anything."""
+        return False
+
+    def fitted(self, compressor: Compressor, size: int) -> Self:  # noqa: ARG002
+        """Return the method with parameters that follow from compressor and dimension set."""
+        return self
+
+    def coin(self, rng: np.random.Generator, compressor: Compressor, size: int) -> bool:  # noqa: ARG002
+        """Toss the round's coin."""
         return False
 
     @abstractmethod
@@ -49,8 +106,7 @@ class Method(ABC):
         signal: Vector,
         compressor: Compressor,
         rng: np.random.Generator,
-        *,
-        first: bool,
+        turn: Turn,
     ) -> Message:
         """Return the message of one round.
 
@@ -64,13 +120,68 @@ class Method(ABC):
             Of the kind that the method needs; see :meth:`check`.
         rng : numpy.random.Generator
             Of this client and this round.
-        first : bool
-            Whether the server has applied no message of this client yet.
+        turn : Turn
+            What else the client knows.
         """
 
-    @abstractmethod
-    def commit(self, state: State, message: Message) -> State:
-        """Return the state after the server has applied ``message``; ``state`` is not changed."""
+    def private(self, state: State, signal: Vector, message: Message, turn: Turn) -> State:  # noqa: ARG002
+        """Return the client's own vectors after a step; most methods have none.
+
+        Parameters
+        ----------
+        state, signal, turn
+            As they were given to :meth:`client_step`.
+        message : Message
+            What it returned, as the server will decode it.
+        """
+        return NOTHING
+
+    def commit(
+        self,
+        state: State,
+        message: Message,
+        private: State = NOTHING,
+        *,
+        in_place: bool = False,
+    ) -> State:
+        """Return the state after the server has applied ``message``.
+
+        Parameters
+        ----------
+        state : State
+            The state before.
+        message : Message
+            As the server has decoded it.
+        private : State
+            What :meth:`private` returned for it.
+        in_place : bool
+            Whether the vectors of ``state`` may be overwritten, which costs O(k) for a sparse
+            message in place of O(d). By default ``state`` is not changed.
+        """
+        committed = dict(private)
+        if ESTIMATE in state:
+            committed[ESTIMATE] = self.folded(state[ESTIMATE], message, in_place=in_place)
+        memory = message.memory()
+        if memory is not None:
+            committed[MEMORY] = memory
+        return committed
+
+    def folded(self, estimate: Vector, message: Message, *, in_place: bool = False) -> Vector:
+        """Return a client's estimate gᵢ with a message folded in."""
+        moved = estimate if in_place else estimate.copy()
+        fold_into(moved, self.increment(message))
+        return moved
+
+    def increment(self, message: Message) -> Message:
+        """Return what a message adds to gᵢ: mostly itself."""
+        return message
+
+    def held(self, state: State, message: Message, turn: Turn) -> Vector:  # noqa: ARG002
+        """Return what the server takes the signal for once it has applied ``message``.
+
+        A new vector of shape (d,).
+        """
+        return self.folded(state[ESTIMATE], message)
 
     @abstractmethod
     def estimate(self, size: int, dtype: np.dtype[Any]) -> Estimate:
@@ -80,20 +191,15 @@ class Method(ABC):
     def check(self, compressor: Compressor) -> None:
         """Raise ``ValueError`` if the method cannot work with the compressor."""
 
-    def info(self, state: State, signal: Vector, message: Message) -> Info:
+    def info(self, state: State, signal: Vector, message: Message, turn: Turn) -> Info:
         """Measure a step in O(d): the signal's squared norm and what the message leaves out."""
-        held = self.held(state, message)
-        return Info(_norm_squared(signal), _norm_squared(signal - held))
+        held = self.held(state, message, turn)
+        left_out = np.subtract(signal, held, out=held)
+        return Info(_norm_squared(signal), _norm_squared(left_out))
 
-    @abstractmethod
-    def held(self, state: State, message: Message) -> Vector:
-        """Return what the server holds for the client once it has applied ``message``."""
-
-    def server_step(
-        self, model: NDArray[np.float64], estimate: NDArray[np.float64], step_size: float
-    ) -> NDArray[np.float64]:
-        """Return the next model x − γ·estimate, shape (d,)."""
-        return model - step_size * estimate
+    def server_step_size(self, step_size: float) -> float:
+        """Return what the server multiplies the estimate with: γ, unless clients have done so."""
+        return step_size
 
     @classmethod
     @abstractmethod
@@ -103,7 +209,12 @@ class Method(ABC):
     @abstractmethod
     def __str__(self) -> str: ...
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
 
 def _norm_squared(vector: Vector) -> float:
-    # In float64 and without BLAS: the sum has the same bits whatever the number of threads.
-    return float(np.sum(np.square(vector, dtype=np.float64)))
+    # In float64 and without BLAS: the sum has the same bits whatever the number of threads. In
+    # blocks: the squares of a large model would take twice its memory.
+    blocks = (vector[start : start + _BLOCK] for start in range(0, vector.size, _BLOCK))
+    return float(sum(np.sum(np.square(block, dtype=np.float64)) for block in blocks))

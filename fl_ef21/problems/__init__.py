@@ -3,7 +3,11 @@
 Needs numpy and scipy only, and knows nothing of data sets: it takes features and labels.
 """
 
-from fl_ef21.problems.federated import federated_objectives, smoothness_constants
+from fl_ef21.problems.federated import (
+    federated_constants,
+    federated_objectives,
+    smoothness_constants,
+)
 from fl_ef21.problems.least_squares import LeastSquares
 from fl_ef21.problems.logistic import Logistic
 from fl_ef21.problems.loss import Loss
@@ -18,6 +22,7 @@ __all__ = [
     "Objective",
     "Regulariser",
     "Softmax",
+    "federated_constants",
     "federated_objectives",
     "smoothness_constants",
 ]

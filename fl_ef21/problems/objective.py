@@ -5,11 +5,12 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array
+from scipy.sparse import block_diag, csc_array, csr_array
 
-from fl_ef21.problems.eigenvalue import largest_eigenvalue
 from fl_ef21.problems.loss import Loss, Scores, Targets
 from fl_ef21.problems.regulariser import Regulariser
+from fl_ef21.theory.curvature import Curvature
+from fl_ef21.theory.eigenvalue import largest_eigenvalue
 
 Vector = NDArray[np.float64]
 
@@ -134,6 +135,32 @@ class Objective:
         """
         bound = self.loss.curvature / len(self.targets)
         return bound * largest_eigenvalue(self.features) + self.regulariser.smoothness
+
+    def support(self) -> NDArray[np.int64]:
+        """Return the coordinates that fᵢ depends on, shape (r,), increasing.
+
+        Those of the features that some row uses, for every output, and the regulariser's.
+        """
+        used = np.zeros(self.features.shape[1], dtype=bool)
+        used[self.features.indices[self.features.data != 0]] = True
+        owned = np.tile(used, self.loss.outputs)
+        return np.flatnonzero(owned | (self.regulariser.curvature(self.dimension) > 0))
+
+    def curvature(self) -> Curvature:
+        """Return Hᵢ = curvature · AᵀA / m + 2λ diag(support), with −Hᵢ ⪯ ∇²fᵢ ⪯ Hᵢ.
+
+        With K outputs AᵀA stands K times on the diagonal.
+        """
+        outputs, kept = self.loss.outputs, self.regulariser.support
+        factor = self.features
+        if outputs > 1:
+            factor = csr_array(block_diag([factor] * outputs, format="csr"))
+        return Curvature(
+            factor,
+            scale=self.loss.curvature / len(self.targets),
+            ridge=self.regulariser.smoothness,
+            support=None if kept is None else np.flatnonzero(kept),
+        )
 
     @cached_property
     def _transpose(self) -> csc_array:

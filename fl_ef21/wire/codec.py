@@ -1,30 +1,55 @@
 """Messages to bytes and back, without loss: ``decode(encode(m)) == m``, bit for bit.
 
-A message is a header, the packed part of the index code (sparse messages), the values in
-little-endian order, the unary part of the index code, and a CRC-32 of all that (4 bytes).
+A message is magic, version, header, indices (sparse), values, and a CRC-32 of all that.
 """
 
-from typing import Final
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
 from zlib import crc32
 
 import numpy as np
 
+from fl_ef21.compressors.fresh import Fresh
+from fl_ef21.compressors.low_rank_message import LowRankMessage
 from fl_ef21.compressors.message import Dense, Message, Sparse, Vector
+from fl_ef21.compressors.parts import Parts
+from fl_ef21.compressors.support import Support
+from fl_ef21.wire.column import MOST_PER_BYTE
 from fl_ef21.wire.error import WireError
-from fl_ef21.wire.header import DENSE, MAX_SIZE, SPARSE, Header, decode_header, encode_header
-from fl_ef21.wire.indices import IndexBytes, decode_indices, encode_indices, packed_part
+from fl_ef21.wire.header import (
+    DENSE,
+    LOW_RANK,
+    MAGIC,
+    MAX_SIZE,
+    PARTS,
+    SPARSE,
+    VERSION,
+    Header,
+    decode_header,
+    decode_start,
+    encode_header,
+)
+from fl_ef21.wire.indices import decode_indices, encode_indices
+from fl_ef21.wire.reader import Reader, varint
+from fl_ef21.wire.values import CODES, decode_values, dtype_number, encode_values
 
-_VALUE_TYPES: Final[tuple[np.dtype[np.floating], ...]] = (np.dtype("<f4"), np.dtype("<f8"))
 _CHECKSUM: Final = 4
 
+FRAMING_BYTES: Final = 24
+"""Bytes of a message that are neither index nor value, at the most: header, codes and checksum."""
 
-def encode(message: Message) -> bytes:
+
+def encode(message: Message, *, support: Support | None = None) -> bytes:
     """Encode a message.
 
     Parameters
     ----------
     message : Message
         With finite float32 or float64 values.
+    support : Support, optional
+        The coordinates that both ends know the message to lie on: positions are then counted
+        within it, which takes fewer bits.
 
     Returns
     -------
@@ -38,28 +63,22 @@ def encode(message: Message) -> bytes:
 
     Examples
     --------
-    >>> import numpy as np
     >>> data = encode(Sparse(300, np.array([7]), np.array([0.5], np.float32)))
     >>> data.hex(), len(data)
-    ('ef210110ac02018003800000003f9a70008b', 18)
+    ('ef210110ac02018007000000003f1e8277a1', 18)
     >>> decode(data, size=300).to_dense()[7]
     np.float32(0.5)
     """
-    _check(message)
-    value_code = _value_code(message.values)
-    values = message.values.astype(_VALUE_TYPES[value_code], copy=False).tobytes()
-    if isinstance(message, Dense):
-        body = encode_header(Header(DENSE, value_code, message.size, message.size)) + values
-    else:
-        index = encode_indices(message.indices, message.size)
-        header = Header(SPARSE, value_code, message.size, message.indices.size)
-        code = bytes([index.code])
-        body = b"".join([encode_header(header), code, index.packed, values, index.unary])
+    if support is not None:
+        message = _restricted(message, support)
+    body = MAGIC + bytes([VERSION]) + _encode(message)
     return body + crc32(body).to_bytes(_CHECKSUM, "little")
 
 
-def decode(data: bytes | bytearray | memoryview, *, size: int) -> Message:
-    """Decode a message for a vector of known dimension, in O(k) memory.
+def decode(
+    data: bytes | bytearray | memoryview, *, size: int, support: Support | None = None
+) -> Message:
+    """Decode a message for a vector of known dimension.
 
     Parameters
     ----------
@@ -67,11 +86,14 @@ def decode(data: bytes | bytearray | memoryview, *, size: int) -> Message:
         What ``encode`` returned, from a source that need not be trusted.
     size : int
         The dimension d that the message must have.
+    support : Support, optional
+        As it was given to ``encode``.
 
     Returns
     -------
     Message
-        Equal to the encoded one, bit for bit.
+        Equal to the encoded one, bit for bit. Memory is in proportion to ``len(data)``, whatever
+        the bytes say.
 
     Raises
     ------
@@ -81,68 +103,179 @@ def decode(data: bytes | bytearray | memoryview, *, size: int) -> Message:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise WireError(f"a payload is bytes, got {type(data).__name__}")
     data = bytes(data)
-    header, position = decode_header(data)
-    body, checksum = data[:-_CHECKSUM], data[-_CHECKSUM:]
-    if crc32(body).to_bytes(_CHECKSUM, "little") != checksum:
+    reader = Reader(data[:-_CHECKSUM])
+    decode_start(reader)
+    if crc32(data[:-_CHECKSUM]).to_bytes(_CHECKSUM, "little") != data[-_CHECKSUM:]:
         raise WireError("checksum does not fit: the bytes were damaged or cut short")
-    if header.size != size:
-        raise WireError(f"size is {header.size} instead of {size}: the ends hold different models")
-    if header.value_code >= len(_VALUE_TYPES):
+    header = decode_header(reader)
+    expected = size
+    if support is not None:
+        if support.size != size:
+            raise WireError(f"the support is one of size {support.size} instead of {size}")
+        if header.kind not in (DENSE, SPARSE):
+            raise WireError(f"message kind {header.kind} has no coordinates to lie on a support")
+        expected = support.indices.size
+    if header.size != expected:
+        raise WireError(
+            f"size is {header.size} instead of {expected}: the ends hold different models"
+        )
+    message = _DECODERS[header.kind](reader, header)
+    reader.finish()
+    if support is not None:
+        message = support.expand(message)
+    return Fresh(message) if header.fresh else message
+
+
+def _restricted(message: Message, support: Support) -> Message:
+    if isinstance(message, Fresh):
+        return Fresh(_restricted(message.message, support))
+    try:
+        return support.restrict(message)
+    except ValueError as error:
+        raise WireError(str(error)) from error
+
+
+def _encode(message: Message, *, fresh: bool = False) -> bytes:
+    _check(message)
+    if isinstance(message, Fresh) and not fresh:
+        return _encode(message.message, fresh=True)
+    if isinstance(message, Sparse):
+        indices = encode_indices(message.indices, message.size)
+        header = _header(SPARSE, message, message.indices.size, fresh)
+        return _with_values(header, message.values, message.step, indices)
+    if isinstance(message, Dense):
+        header = _header(DENSE, message, message.size, fresh)
+        return _with_values(header, message.values, message.step)
+    if isinstance(message, LowRankMessage):
+        factors = np.concatenate([message.left.ravel(), message.right.ravel()])
+        columns = varint(message.right.shape[0])
+        return _with_values(_header(LOW_RANK, message, message.rank, fresh), factors, None, columns)
+    if isinstance(message, Parts):
+        header = _header(PARTS, message, len(message.parts), fresh)
+        return b"".join([encode_header(header), *map(_encode, message.parts)])
+    raise WireError(f"message kind {type(message).__name__} is unknown to this library")
+
+
+def _header(kind: int, message: Message, count: int, fresh: bool) -> Header:
+    return Header(kind, dtype_number(message.dtype), message.size, count, fresh)
+
+
+def _with_values(header: Header, values: Vector, step: float | None, before: bytes = b"") -> bytes:
+    code, coded = encode_values(values, step)
+    header = replace(header, value_code=2 * code + header.value_code)
+    return encode_header(header) + before + coded
+
+
+def _decode_sparse(reader: Reader, header: Header) -> Sparse:
+    _require_room(reader, header.count)
+    indices = decode_indices(reader, header.count, header.size)
+    return Sparse(header.size, indices, *_values(reader, header, header.count))
+
+
+def _decode_dense(reader: Reader, header: Header) -> Dense:
+    _require_room(reader, header.size)
+    return Dense(*_values(reader, header, header.size))
+
+
+def _decode_low_rank(reader: Reader, header: Header) -> LowRankMessage:
+    columns = reader.varint("columns", 1, header.size)
+    rows, rank = -(-header.size // columns), header.count
+    if not 1 <= rank <= min(rows, columns):
+        raise WireError(f"rank {rank} does not fit {rows} rows and {columns} columns")
+    _require_room(reader, (rows + columns) * rank)
+    factors, _ = _values(reader, header, (rows + columns) * rank)
+    left, right = factors[: rows * rank], factors[rows * rank :]
+    return LowRankMessage(header.size, left.reshape(rows, rank), right.reshape(columns, rank))
+
+
+def _decode_parts(reader: Reader, header: Header) -> Parts:
+    if not 1 <= header.count <= reader.left:
+        raise WireError(f"count of parts {header.count} is outside [1, {reader.left}]")
+    if header.value_code > 1:
+        raise WireError(f"value code {header.value_code} says nothing about parts")
+    parts: list[Message] = []
+    size = 0
+    for _ in range(header.count):
+        inner = decode_header(reader)
+        size += inner.size
+        if inner.kind == PARTS or inner.fresh or inner.value_code % 2 != header.value_code:
+            raise WireError("a part is in parts itself, fresh, or of another dtype than the whole")
+        if size > header.size:
+            break
+        parts.append(_DECODERS[inner.kind](reader, inner))
+    if size != header.size:
+        raise WireError(f"sizes of the parts sum to {size} or more instead of {header.size}")
+    return Parts(tuple(parts))
+
+
+_DECODERS: Final[dict[int, Callable[[Reader, Header], Message]]] = {
+    DENSE: _decode_dense,
+    SPARSE: _decode_sparse,
+    LOW_RANK: _decode_low_rank,
+    PARTS: _decode_parts,
+}
+
+
+def _values(reader: Reader, header: Header, count: int) -> tuple[Vector, float | None]:
+    code, number = divmod(header.value_code, 2)
+    if code not in CODES:
         raise WireError(f"value code {header.value_code} is unknown to this library")
-    if header.kind == DENSE:
-        return _decode_dense(header, body[position:])
-    return _decode_sparse(header, body[position:])
+    return decode_values(reader, code, number, count)
 
 
-def _decode_dense(header: Header, body: bytes) -> Dense:
-    expected = header.size * _VALUE_TYPES[header.value_code].itemsize
-    if len(body) != expected:
-        raise WireError(f"dense values take {expected} bytes, got {len(body)}")
-    return Dense(_read_values(body, header))
-
-
-def _decode_sparse(header: Header, body: bytes) -> Sparse:
-    if not body:
-        raise WireError("index code is cut short")
-    values_at = 1 + packed_part(body[0], header.count, header.size)
-    unary_at = values_at + header.count * _VALUE_TYPES[header.value_code].itemsize
-    if len(body) < unary_at:
-        raise WireError(f"indices and values take {unary_at} bytes or more, got {len(body)}")
-    values = _read_values(body[values_at:unary_at], header)
-    index = IndexBytes(body[0], body[1:values_at], body[unary_at:])
-    return Sparse(header.size, decode_indices(index, header.count, header.size), values)
-
-
-def _read_values(body: bytes, header: Header) -> Vector:
-    wire_type = _VALUE_TYPES[header.value_code]
-    values = np.frombuffer(body, wire_type).astype(wire_type.newbyteorder("="), copy=True)
-    if not np.isfinite(values).all():
-        raise WireError("values are not all finite")
-    return values
-
-
-def _value_code(values: Vector) -> int:
-    for code, wire_type in enumerate(_VALUE_TYPES):
-        if values.dtype == wire_type.newbyteorder("="):
-            if not np.isfinite(values).all():
-                raise WireError("values are not all finite: they would be refused on arrival")
-            return code
-    raise WireError(f"values of dtype {values.dtype} have no code; use float32 or float64")
+def _require_room(reader: Reader, count: int) -> None:
+    """Refuse a count that no message of this length can hold, before anything is allocated."""
+    if count > MOST_PER_BYTE * (reader.left + 1):
+        raise WireError(f"count {count} is more than {reader.left} bytes can hold: cut short")
 
 
 def _check(message: Message) -> None:
-    if message.values.ndim != 1 or not 1 <= message.size <= MAX_SIZE:
+    if not isinstance(message, Message) or not 1 <= message.size <= MAX_SIZE:
         raise WireError(
-            f"values of shape {message.values.shape} for size {message.size}; "
-            f"a message is one-dimensional, of size 1 to {MAX_SIZE}"
+            f"{type(message).__name__} of size {getattr(message, 'size', None)} is no message of "
+            f"size 1 to {MAX_SIZE}"
         )
-    if isinstance(message, Dense):
-        return
-    indices = message.indices
-    if indices.dtype != np.int64 or indices.shape != message.values.shape:
+    if isinstance(message, Parts):
+        if any(isinstance(p, Parts | Fresh) or p.dtype != message.dtype for p in message.parts):
+            raise WireError("parts are of one dtype, and none of them is in parts itself or fresh")
+    elif isinstance(message, LowRankMessage):
+        _check_factors(message)
+        _check_values(message.left, message.right)
+    elif isinstance(message, Dense):
+        if message.values.ndim != 1:
+            raise WireError(f"values of shape {message.values.shape} are not one-dimensional")
+        _check_values(message.values)
+    elif isinstance(message, Sparse):
+        _check_values(message.values)
+        _check_indices(message)
+
+
+def _check_factors(message: LowRankMessage) -> None:
+    left, right = message.left, message.right
+    if left.ndim == right.ndim == 2 and left.shape[1] == right.shape[1] and right.shape[0] >= 1:
+        rows, columns = left.shape[0], right.shape[0]
+        fits = rows == -(-message.size // columns) and 1 <= left.shape[1] <= min(rows, columns)
+        if fits and left.dtype == right.dtype:
+            return
+    raise WireError(
+        f"factors of shapes {left.shape} and {right.shape}, dtypes {left.dtype} and {right.dtype}, "
+        f"do not make a matrix of low rank with {message.size} entries"
+    )
+
+
+def _check_values(*arrays: Vector) -> None:
+    for values in arrays:
+        dtype_number(values.dtype)
+        if not np.isfinite(values).all():
+            raise WireError("values are not all finite: they would be refused on arrival")
+
+
+def _check_indices(message: Sparse) -> None:
+    indices: Any = message.indices
+    if indices.dtype != np.int64 or indices.ndim != 1 or indices.shape != message.values.shape:
         raise WireError(
             f"indices have dtype {indices.dtype} and shape {indices.shape}; "
-            f"give int64 of shape {message.values.shape}, one for each value"
+            f"give one-dimensional int64, one for each value"
         )
     inside = not indices.size or (indices[0] >= 0 and indices[-1] < message.size)
     # Compared, not subtracted: a difference of int64 can overflow.

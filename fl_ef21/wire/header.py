@@ -4,79 +4,91 @@ from dataclasses import dataclass
 from typing import Final
 
 from fl_ef21.wire.error import WireError
+from fl_ef21.wire.reader import Reader, varint
 
 MAGIC: Final = b"\xef\x21"
 VERSION: Final = 1
 MAX_SIZE: Final = 2**40
 """Largest dimension that a header may state: above any model, below any overflow."""
 
+DENSE: Final = 0
+SPARSE: Final = 1
+LOW_RANK: Final = 2
+PARTS: Final = 3
+_KINDS: Final = ("dense", "sparse", "low-rank", "parts")
+_FRESH: Final = 0x80
+_COUNTED: Final = (SPARSE, LOW_RANK, PARTS)
+
 
 @dataclass(frozen=True)
 class Header:
-    """Message kind, value code, dimension d and number of coordinates sent.
+    """What a message is.
 
-    Layout: magic (2 bytes), version (1), kind and value code (4 bits each), then d and, for a
-    sparse message, k as LEB128 varints: 5 to 16 bytes.
+    Layout: one bit for a fresh message, kind (three bits) and value code (low four), then the
+    dimension d and, but for a dense message, a count as LEB128 varints: 2 to 13 bytes. In front
+    of a whole message stand magic (2 bytes) and version (1).
+
+    Attributes
+    ----------
+    kind : int
+        Dense, sparse, low-rank or parts.
+    value_code : int
+        Twice the code of the values, plus 1 for float64.
+    size : int
+        Dimension d.
+    count : int
+        Coordinates sent of a dense or sparse message; the rank; the number of parts.
+    fresh : bool
+        Whether the message takes the place of all before it.
     """
 
     kind: int
     value_code: int
     size: int
     count: int
-
-
-DENSE: Final = 0
-SPARSE: Final = 1
+    fresh: bool = False
 
 
 def encode_header(header: Header) -> bytes:
     """Return the header's bytes."""
-    data = MAGIC + bytes([VERSION, header.kind << 4 | header.value_code]) + _varint(header.size)
-    return data + _varint(header.count) if header.kind == SPARSE else data
+    first = header.kind << 4 | header.value_code | (_FRESH if header.fresh else 0)
+    data = bytes([first]) + varint(header.size)
+    return data + varint(header.count) if header.kind in _COUNTED else data
 
 
-def decode_header(data: bytes) -> tuple[Header, int]:
-    """Read a header and return it with the position of the first byte behind it.
+def decode_start(reader: Reader) -> None:
+    """Read magic and version.
 
     Raises
     ------
     WireError
-        If the bytes are no header, of another version or kind, or out of range.
+        If the bytes are none of ours, or of another version.
     """
-    if data[:2] != MAGIC:
-        raise WireError(f"magic is {data[:2].hex()!r} instead of {MAGIC.hex()!r}")
-    if len(data) < 4 or data[2] != VERSION:
-        raise WireError(f"version is {data[2:3].hex()!r}; this library reads version {VERSION}")
-    kind, value_code = data[3] >> 4, data[3] & 0x0F
-    if kind not in (DENSE, SPARSE):
-        raise WireError(f"message kind {kind} is unknown to this library")
-    size, position = _read_varint(data, 4, "size", 1, MAX_SIZE)
-    count = size
-    if kind == SPARSE:
-        count, position = _read_varint(data, position, "count", 0, size)
-    return Header(kind, value_code, size, count), position
+    magic = bytes(reader.take(min(2, reader.left), "magic"))
+    if magic != MAGIC:
+        raise WireError(f"magic is {magic.hex()!r} instead of {MAGIC.hex()!r}")
+    version = reader.byte("version")
+    if version != VERSION:
+        raise WireError(
+            f"version {version} is not read by this library, which reads version {VERSION}; "
+            f"server and clients need the same version of fl-ef21"
+        )
 
 
-def _varint(number: int) -> bytes:
-    groups = []
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*groups, number])
+def decode_header(reader: Reader) -> Header:
+    """Read a header.
 
-
-def _read_varint(data: bytes, position: int, field: str, low: int, high: int) -> tuple[int, int]:
-    number = 0
-    for shift in range(0, 42, 7):
-        if position >= len(data):
-            break
-        byte = data[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            if byte == 0 and shift > 0:
-                raise WireError(f"{field} is written longer than needed")
-            if not low <= number <= high:
-                raise WireError(f"{field} {number} is outside [{low}, {high}]")
-            return number, position
-    raise WireError(f"{field} is cut short or too long")
+    Raises
+    ------
+    WireError
+        If the kind is unknown or a number out of range.
+    """
+    first = reader.byte("message kind")
+    kind, value_code = (first & ~_FRESH) >> 4, first & 0x0F
+    if kind >= len(_KINDS):
+        raise WireError(
+            f"message kind {kind} is unknown to this library, which knows {', '.join(_KINDS)}"
+        )
+    size = reader.varint("size", 1, MAX_SIZE)
+    count = reader.varint("count", 0, size) if kind in _COUNTED else size
+    return Header(kind, value_code, size, count, fresh=bool(first & _FRESH))

@@ -1,41 +1,99 @@
-"""Sets of positions to bytes and back: fixed width or Golomb–Rice, whichever is shorter.
+"""Sets of positions to bytes and back, in the shortest of three codes.
 
-Golomb–Rice codes the gaps between positions in two streams: the low ``parameter`` bits of all
-gaps packed, then the high parts as one unary bitmap (so many zeros, then a one). For uniformly
-random sets it comes within about 1 % of the limit log2 C(d, k) (Golomb 1966, Rice 1979).
+*Fixed*: every position in ⌈log2 d⌉ bits, for tiny problems. *Rice*: gaps in two streams, the low
+``p`` bits packed and the high parts as one unary bitmap (Golomb 1966, Rice 1979); for uniformly
+random sets it comes within about 1 % of the limit log2 C(d, k), and p = 0 is the plain bitmap.
+*Classes*: gaps by their leading bits, which get a Huffman code, and the bits behind them, packed;
+it adapts to clustered sets, which lie far below that limit (the idea is Elias's gamma code, 1975,
+with a learned code for its lengths). Of more than half of all positions the others are coded.
 """
 
-from dataclasses import dataclass
 from math import log, log2
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fl_ef21.compressors.message import Indices
-from fl_ef21.wire.bits import pack, packed_size, unpack
+from fl_ef21.wire.bits import (
+    Numbers,
+    pack,
+    pack_varied,
+    packed_size,
+    unpack,
+    unpack_varied,
+    varied_size,
+)
+from fl_ef21.wire.column import decode_column, encode_column
 from fl_ef21.wire.error import WireError
+from fl_ef21.wire.reader import Reader, varint
 
-FIXED = 0x80
-"""Value of the code byte for fixed width; smaller values are the Golomb–Rice parameter."""
+CLASSES: Final = 0x40
+FIXED: Final = 0x80
+COMPLEMENT: Final = 0xC0
+"""Values of the code byte, to which a parameter is added: of Rice 0 to 40, of classes 0 to 2."""
+
+FINEST: Final = 2
+"""Leading bits behind the first that classes can hold: quarters of an octave."""
+
+_MOST_ZEROS: Final = 9
+"""The encoder picks no Rice parameter that allows more zeros for a position in the bitmap."""
+
+_FEW: Final = 64
+"""Fewer gaps tell nothing about their distribution that pays for a Huffman table."""
+
+_SAMPLE: Final = 2048
+
+_PAYS: Final = 0.97
+"""Classes are tried from an expected saving of 3 % on: below, the time is worth more."""
 
 
-@dataclass(frozen=True)
-class IndexBytes:
-    """Encoded positions: the code byte, the packed part and the unary bitmap."""
+def encode_indices(indices: Indices, size: int) -> bytes:
+    """Encode strictly increasing positions below ``size``; none or all take no bytes."""
+    if indices.size in (0, size):
+        return b""
+    if 2 * indices.size > size:
+        return bytes([COMPLEMENT]) + encode_indices(_others(indices, size), size)
+    gaps = indices.copy()
+    gaps[1:] -= indices[:-1] + 1
+    # What is longer than a sample is judged by one: the codes' lengths then differ by more than
+    # the sample errs, or hardly at all.
+    sample = gaps[:: max(1, gaps.size // _SAMPLE)]
+    fixed = packed_size(indices.size, fixed_width(size))
+    parameter, rice = _best_rice(sample, gaps.size, size)
+    if gaps.size >= _FEW:
+        finest, classes = _best_classes(sample, gaps.size)
+        if classes < _PAYS * min(fixed, rice):
+            coded = _encode_classes(gaps, finest)
+            if len(coded) < min(fixed, rice):
+                return coded
+    if rice < fixed:
+        coded = _encode_rice(gaps, parameter)
+        # A sample can mislead; the plain bitmap is what many positions take at the most.
+        if 8 * len(coded) > size + 64:
+            coded = _encode_rice(gaps, 0)
+        if len(coded) <= fixed:
+            return coded
+    return bytes([FIXED]) + pack(indices, fixed_width(size))
 
-    code: int
-    packed: bytes
-    unary: bytes
 
+def decode_indices(reader: Reader, count: int, size: int) -> Indices:
+    """Decode ``count`` strictly increasing positions below ``size``.
 
-def encode_indices(indices: Indices, size: int) -> IndexBytes:
-    """Encode strictly increasing positions below ``size`` with the shorter code."""
-    gaps = np.diff(indices, prepend=-1) - 1
-    sizes = {p: _rice_size(gaps, p) for p in _likely_parameters(indices.size, size)}
-    parameter = min(sizes, key=sizes.__getitem__)
-    if packed_size(indices.size, fixed_width(size)) <= sizes[parameter]:
-        return IndexBytes(FIXED, pack(indices, fixed_width(size)), b"")
-    return _encode_rice(gaps, parameter)
+    Raises
+    ------
+    WireError
+        If the bytes do not hold exactly such positions.
+    """
+    if count == 0:
+        return np.zeros(0, np.int64)
+    if count == size:
+        return np.arange(size)
+    code = reader.byte("index code")
+    if code == COMPLEMENT:
+        if 2 * count <= size:
+            raise WireError(f"index code {code:#04x} stands for more than half of all positions")
+        return _others(_decode(reader, reader.byte("index code"), size - count, size), size)
+    return _decode(reader, code, count, size)
 
 
 def fixed_width(size: int) -> int:
@@ -43,71 +101,124 @@ def fixed_width(size: int) -> int:
     return max(1, (size - 1).bit_length())
 
 
-def packed_part(code: int, count: int, size: int) -> int:
-    """Return the length in bytes of the packed part that the code byte announces.
-
-    Raises
-    ------
-    WireError
-        If the code byte is unknown or its parameter too large for ``size``.
-    """
-    if code != FIXED and code > fixed_width(size):
-        raise WireError(f"index code {code:#04x} is unknown, or too large for size {size}")
-    return packed_size(count, fixed_width(size) if code == FIXED else code)
-
-
-def decode_indices(encoded: IndexBytes, count: int, size: int) -> Indices:
-    """Decode ``count`` strictly increasing positions below ``size``.
-
-    Raises
-    ------
-    WireError
-        If the streams do not hold exactly such positions.
-    """
-    if encoded.code == FIXED:
-        if encoded.unary:
-            raise WireError(f"{len(encoded.unary)} bytes are left over behind the values")
-        indices = unpack(encoded.packed, count, fixed_width(size))
+def _decode(reader: Reader, code: int, count: int, size: int) -> Indices:
+    if code == FIXED:
+        data = reader.take(packed_size(count, fixed_width(size)), "indices")
+        indices = unpack(data, count, fixed_width(size))
+    elif code <= fixed_width(size):
+        indices = _decode_rice(reader, code, count, size)
+    elif CLASSES <= code <= CLASSES + FINEST:
+        indices = _decode_classes(reader, code - CLASSES, count, size)
     else:
-        indices = _decode_rice(encoded, count, size)
-    if count and (indices[-1] >= size or (np.diff(indices) <= 0).any()):
+        raise WireError(f"index code {code:#04x} is unknown, or too large for size {size}")
+    if indices[-1] >= size or (indices[1:] <= indices[:-1]).any() or indices[0] < 0:
         raise WireError(f"indices are not strictly increasing below size {size}")
     return indices
 
 
-def _likely_parameters(count: int, size: int) -> range:
-    """Return the parameters worth trying: around log2(ln 2 · d/k), the best for uniform sets."""
-    best = round(log2(max(1.0, log(2) * size / max(count, 1))))
-    return range(max(0, best - 2), min(fixed_width(size), best + 1) + 1)
+def _others(indices: Indices, size: int) -> Indices:
+    left = np.ones(size, bool)
+    left[indices] = False
+    return np.flatnonzero(left)
 
 
-def _rice_size(gaps: NDArray[np.int64], parameter: int) -> int:
-    """Return the exact length in bytes of both streams, without making them."""
-    zeros = int(np.sum(gaps >> parameter))
-    return packed_size(gaps.size, parameter) + packed_size(gaps.size + zeros, 1)
+# Rice
 
 
-def _encode_rice(gaps: NDArray[np.int64], parameter: int) -> IndexBytes:
-    remainders = pack(gaps & ((1 << parameter) - 1), parameter)
-    ends = np.cumsum((gaps >> parameter) + 1)
-    bitmap = np.zeros(ends[-1] if ends.size else 0, np.uint8)
-    bitmap[ends - 1] = 1
-    return IndexBytes(parameter, remainders, np.packbits(bitmap).tobytes())
+def _best_rice(sample: Numbers, count: int, size: int) -> tuple[int, int]:
+    """Return the best parameter, and about the bytes of ``count`` gaps of which these are some."""
+    middle = round(log2(max(1.0, log(2) * size / count)))
+    lengths = {}
+    for parameter in range(max(0, middle - 2), min(fixed_width(size), middle + 1) + 1):
+        if size >> parameter <= _MOST_ZEROS * (count + 1):
+            zeros = _high_parts(sample, parameter) * count // sample.size
+            unary = -(-(count + zeros) // 8)
+            lengths[parameter] = packed_size(count, parameter) + len(varint(unary)) + unary
+    best = min(lengths, key=lengths.__getitem__)
+    return best, lengths[best]
 
 
-def _decode_rice(encoded: IndexBytes, count: int, size: int) -> Indices:
-    parameter = encoded.code
-    # The bitmap holds a one for each position and at most size / 2^parameter zeros. The encoder
-    # never picks a parameter that allows more than 9 zeros a position, so a decoder that refuses
-    # those, and longer bitmaps, allocates O(k) whatever the bytes say.
-    if size >> parameter > 9 * (count + 1):
+def _high_parts(gaps: Numbers, parameter: int) -> int:
+    """Return the sum of all gaps without their low bits."""
+    if gaps.size < _FEW:
+        return sum(gap >> parameter for gap in gaps.tolist())
+    return int((gaps >> parameter).sum())
+
+
+def _encode_rice(gaps: Numbers, parameter: int) -> bytes:
+    places = gaps >> parameter
+    places[1:] += 1
+    np.cumsum(places, out=places)
+    bitmap = np.zeros(places[-1] + 1, bool)
+    bitmap[places] = True
+    unary = np.packbits(bitmap).tobytes()
+    low = pack(gaps & ((1 << parameter) - 1), parameter)
+    return b"".join([bytes([parameter]), low, varint(len(unary)), unary])
+
+
+def _decode_rice(reader: Reader, parameter: int, count: int, size: int) -> Indices:
+    # The bitmap holds a one for each position and at most size / 2^parameter zeros.
+    if size >> parameter > _MOST_ZEROS * (count + 1):
         raise WireError(f"index parameter {parameter} is too small for {count} of {size}")
-    if len(encoded.unary) > packed_size(count + (size >> parameter), 1):
-        raise WireError(f"unary bitmap of {len(encoded.unary)} bytes is too long for size {size}")
-    ones = np.flatnonzero(np.unpackbits(np.frombuffer(encoded.unary, np.uint8)))
-    used = int(ones[-1]) + 1 if ones.size else 0
-    if ones.size != count or packed_size(used, 1) != len(encoded.unary):
+    low = reader.take(packed_size(count, parameter), "indices")
+    longest = -(-(count + (size >> parameter)) // 8)
+    length = reader.varint("length of the unary bitmap", 1, longest)
+    bits = np.unpackbits(np.frombuffer(reader.take(length, "unary bitmap"), np.uint8))
+    ones = np.flatnonzero(bits.view(bool))
+    if ones.size != count or int(ones[-1]) // 8 + 1 != length:
         raise WireError(f"unary bitmap holds {ones.size} positions instead of {count}")
-    quotients = np.diff(ones, prepend=-1) - 1
-    gaps = (quotients << parameter) + unpack(encoded.packed, count, parameter)
-    return np.cumsum(gaps + 1) - 1
+    # A one is preceded by its position's high part, summed up, and by a one for each position.
+    before = np.arange(count)
+    indices = (ones - before) << parameter
+    indices += np.cumsum(unpack(low, count, parameter))
+    indices += before
+    return indices
+
+
+# Classes
+
+
+def _classes(gaps: Numbers, finest: int) -> Numbers:
+    """Return the class of every gap: exponent and ``finest`` leading bits of the gap plus one."""
+    # A float64 holds both next to each other.
+    return ((gaps + 1).astype(np.float64).view(np.int64) >> (52 - finest)) - (1023 << finest)
+
+
+def _widths(classes: Numbers, finest: int) -> Numbers:
+    """Return how many bits of a gap stand behind those that its class holds."""
+    widths: Numbers = np.maximum((classes >> finest) - finest, 0)
+    return widths
+
+
+def _best_classes(sample: Numbers, count: int) -> tuple[int, int]:
+    """Return the best fineness, and about the bytes of ``count`` gaps of which these are some."""
+    finest_classes = _classes(sample, FINEST)
+    lengths = {}
+    for finest in range(FINEST + 1):
+        classes = finest_classes >> (FINEST - finest)
+        counts = np.bincount(classes)
+        counts = counts[counts > 0]
+        entropy = log2(sample.size) - float(counts @ np.log2(counts)) / sample.size
+        behind = float(_widths(classes, finest).mean())
+        lengths[finest] = round(count * (entropy + behind) / 8 + counts.size)
+    best = min(lengths, key=lengths.__getitem__)
+    return best, lengths[best]
+
+
+def _encode_classes(gaps: Numbers, finest: int) -> bytes:
+    classes = _classes(gaps, finest)
+    widths = _widths(classes, finest)
+    behind = pack_varied((gaps + 1) & ((1 << widths) - 1), widths)
+    return bytes([CLASSES + finest]) + encode_column(classes) + behind
+
+
+def _decode_classes(reader: Reader, finest: int, count: int, size: int) -> Indices:
+    classes = decode_column(reader, count, "classes of gaps")
+    largest = int(_classes(np.array([size - 1]), finest)[0])
+    if classes.min() < 0 or classes.max() > largest:
+        raise WireError(f"classes of gaps lie outside [0, {largest}], all that size {size} allows")
+    exponents, widths = classes >> finest, _widths(classes, finest)
+    held = np.minimum(exponents, finest)
+    lead = (1 << held) + ((classes & ((1 << finest) - 1)) >> (finest - held))
+    behind = reader.take(varied_size(widths), "bits behind the classes of gaps")
+    return np.cumsum((lead << widths) + unpack_varied(behind, widths)) - 1

@@ -1,0 +1,95 @@
+"""MARINA: compressed differences of gradients, and a whole gradient now and then.
+
+Gorbunov, Burlachenko, Li and Richtárik 2021 (arXiv 2102.07845). The server tosses one coin for all
+clients. A round of client i, from gᵢ = sᵢ:
+
+    with probability p   gᵢ = sᵢ, sent whole
+    otherwise            gᵢ ← gᵢ + Q(sᵢ − sᵢ_before),  p = 1/(1 + ω) by default
+"""
+
+from typing import Any, Self
+
+import numpy as np
+
+from fl_ef21.compressors import Compressor, Fresh, Identity, Message, Unbiased, Vector
+from fl_ef21.methods.arguments import number, require_unbiased, share
+from fl_ef21.methods.estimate import RememberedEstimate
+from fl_ef21.methods.method import ESTIMATE, Method, State, Turn
+
+SIGNAL = "signal"
+
+
+class MARINA(Method):
+    """Send differences of consecutive signals, unbiased, and sometimes the signal itself.
+
+    Parameters
+    ----------
+    probability : float, optional
+        p in (0, 1]; 1/(1 + ω) of the compressor when left out.
+
+    Raises
+    ------
+    ValueError
+        If the probability is out of range.
+
+    Examples
+    --------
+    >>> str(MARINA(0.25))
+    'marina:0.25'
+    """
+
+    name = "marina"
+    tosses_coin = True
+
+    def __init__(self, probability: float | None = None) -> None:
+        self.probability = None if probability is None else share("probability", probability)
+
+    @classmethod
+    def from_arguments(cls, arguments: list[str]) -> Self:
+        """Build from ``[]`` or ``[probability]``."""
+        if len(arguments) > 1:
+            raise ValueError(f"marina takes one probability, as in marina:0.1, got {arguments}")
+        return cls(*(number("probability", text) for text in arguments))
+
+    def fitted(self, compressor: Compressor, size: int) -> Self:
+        """Return the method with the probability 1/(1 + ω)."""
+        if self.probability is not None or not isinstance(compressor, Unbiased):
+            return self
+        return type(self)(1 / (1 + compressor.omega(size)))
+
+    def coin(self, rng: np.random.Generator, compressor: Compressor, size: int) -> bool:
+        """Return whether this round sends whole signals."""
+        probability = self.fitted(compressor, size).probability
+        return bool(rng.random() < (1.0 if probability is None else probability))
+
+    def check(self, compressor: Compressor) -> None:
+        """Refuse compressors without a variance ω."""
+        require_unbiased("MARINA", compressor)
+
+    def start(self, size: int, dtype: np.dtype[Any]) -> State:
+        """Return gᵢ = 0, and no signal before the first."""
+        return {ESTIMATE: np.zeros(size, dtype), SIGNAL: np.zeros(size, dtype)}
+
+    def client_step(
+        self,
+        state: State,
+        signal: Vector,
+        compressor: Compressor,
+        rng: np.random.Generator,
+        turn: Turn,
+    ) -> Message:
+        """Return the signal itself, or Q of its difference to the one before."""
+        if turn.first or turn.full:
+            return Fresh(Identity().compress(signal, rng))
+        return compressor.compress_difference(signal, state[SIGNAL], rng)
+
+    def private(self, state: State, signal: Vector, message: Message, turn: Turn) -> State:  # noqa: ARG002
+        """Return the signal, for the next difference."""
+        return {SIGNAL: signal}
+
+    def estimate(self, size: int, dtype: np.dtype[Any]) -> RememberedEstimate:
+        """Return an empty Σ pᵢ gᵢ that remembers every client."""
+        return RememberedEstimate(size, dtype)
+
+    def __str__(self) -> str:
+        return self.name if self.probability is None else f"{self.name}:{self.probability!r}"
