@@ -23,6 +23,7 @@ from fl_ef21.flower.protocol import (
     reply_record,
 )
 from fl_ef21.flower.seeding import client_generator, minibatch_seed, round_generator
+from fl_ef21.flower.shadow import receive_model
 from fl_ef21.methods import MEMORY, Method, State, Turn
 from fl_ef21.methods import from_text as method_from_text
 from fl_ef21.wire import decode, encode
@@ -66,12 +67,15 @@ def take_turn(
     """
     method = method_from_text(instruction.method)
     name, model = single_arrays(message.content)
+    shadow = None
+    if instruction.downlink:
+        model, shadow = receive_model(records, instruction, model)
     layout = Layout.of(model, instruction.exact_below)
     sent = layout.vector(model)
     log = _agreed_log(records, client, instruction, method, layout)
 
     turn = Turn(log.committed.seq == 0, instruction.coin, instruction.step_size)
-    asked = dict(message.content)
+    asked = {**message.content, name: model}
     if method.needs_previous:
         asked |= _minibatch(message.content, instruction, client)
         if not (turn.first or turn.full):
@@ -94,6 +98,8 @@ def take_turn(
     content = RecordDict({**answer.content, answer.name: reply_record(about.pack(payload))})
     reply = Message(content, reply_to=message)
     replace(log, pending=Pending(position, encoded, private)).store(records)
+    if shadow is not None:
+        shadow.store(records)
     return reply
 
 

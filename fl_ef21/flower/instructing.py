@@ -10,6 +10,7 @@ from flwr.common import log
 from flwr.serverapp import Grid
 
 from fl_ef21.compressors import Compressor
+from fl_ef21.flower.broadcast import Update
 from fl_ef21.flower.ledger import Ledger, RejectedError, read_reply
 from fl_ef21.flower.meter import MessageSize, measure
 from fl_ef21.flower.policy import LayerPolicy
@@ -26,10 +27,13 @@ class Share:
         What it compresses with.
     scale : float
         What it multiplies its signal by.
+    update : Update, optional
+        What moves its copy of the model, if the downlink is compressed.
     """
 
     compressor: Compressor
     scale: float = 1.0
+    update: Update | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Terms:
     seed: int
     step_size: float = 1.0
     coin: bool = False
+    downlink: str = ""
 
     def instruct(
         self,
@@ -55,7 +60,7 @@ class Terms:
 
         Without a share it is a roll call.
         """
-        ack = ledger.ack(node_id)
+        ack, update = ledger.ack(node_id), share.update if share else None
         instruction = Instruction(
             epoch=ledger.epoch,
             round=server_round,
@@ -70,9 +75,16 @@ class Terms:
             coin=self.coin,
             seq=ack.seq,
             digest=ack.digest,
+            downlink=self.downlink if update else "",
+            base=update.base if update else 0,
+            version=update.version if update else 0,
+            model_digest=update.digest if update else b"",
+            direction=update.direction if update else b"",
             roll_call=share is None,
         )
         content = RecordDict({**model, RECORD: instruction.to_record()})
+        if update is not None:
+            content[next(iter(model.array_records))] = update.arrays
         return Message(content=content, message_type=MessageType.TRAIN, dst_node_id=node_id)
 
 

@@ -7,9 +7,10 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.common import log as flower_log
 from flwr.common.constant import ErrorCode
 
-from fl_ef21.flower.client_turn import AppFailedError, take_turn
+from fl_ef21.flower.client_turn import AppFailedError, single_arrays, take_turn
 from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError, Reply, reply_record
 from fl_ef21.flower.records import copy_records
+from fl_ef21.flower.shadow import receive_model
 
 
 def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -17,8 +18,9 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
 
     Works for any app whose train function returns the model's arrays, updated or as gradients
     (the strategy's ``signal`` says which), for a whole app or a single function. Everything to
-    know travels in the instruction, so client code does not change with the method. Evaluate and
-    query messages pass untouched.
+    know travels in the instruction, so client code does not change with the method. Evaluate
+    messages pass untouched, or with the model that a compressed downlink means; query messages
+    always pass untouched.
 
     If anything fails, in the app or here, the reply is an error and ``context.state`` is what it
     was before: the server counts the failure and the next instruction finds both sides equal.
@@ -48,9 +50,10 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
 
         app = ClientApp(mods=[ef21_mod])
     """
-    if message.metadata.message_type.split(".")[0] != "train":
-        return call_next(message, context)
+    kind = message.metadata.message_type.split(".")[0]
     record = message.content.get(RECORD)
+    if kind != "train" and not (kind == "evaluate" and isinstance(record, ConfigRecord)):
+        return call_next(message, context)
     if not isinstance(record, ConfigRecord):
         return _error(
             message,
@@ -63,7 +66,8 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
         instruction = Instruction.from_record(record)
         if instruction.roll_call:
             return _roll_call(message, context)
-        reply = _train(message, context, call_next, instruction)
+        run = _train if kind == "train" else _evaluate
+        reply = run(message, context, call_next, instruction)
     except AppFailedError as failed:
         reply = failed.reply
     # Whatever an app raises must become a reply: the Deployment Engine would keep a half-written
@@ -99,6 +103,20 @@ def _train(
         return call_next(message, context)
 
     return take_turn(message, context.state, client_key(context), instruction, app)
+
+
+def _evaluate(
+    message: Message, context: Context, call_next: ClientAppCallable, instruction: Instruction
+) -> Message:
+    """Give the app the model that a compressed downlink means."""
+    name, arrays = single_arrays(message.content)
+    model, shadow = receive_model(context.state, instruction, arrays)
+    told = {key: record for key, record in message.content.items() if key != RECORD}
+    message.content = RecordDict({**told, name: model})
+    reply = call_next(message, context)
+    if not reply.has_error():
+        shadow.store(context.state)
+    return reply
 
 
 def _roll_call(message: Message, context: Context) -> Message:

@@ -85,6 +85,13 @@ class Instruction:
         The round's coin, the same for all clients (MARINA, PAGE).
     seq, digest : int, bytes
         The ack: the last message of this client that was applied, 0 and ``b""`` for none.
+    downlink : str
+        Text of the downlink; empty if the model is sent whole and not kept.
+    base, version : int
+        Which version of the model the messages start from, and which they lead to; equal if the
+        model is whole.
+    model_digest, direction : bytes
+        Of the model at ``version``, and with a whole model the other vector that goes with it.
     roll_call : bool
         Whether only the client's key is asked for: no training.
     """
@@ -102,6 +109,11 @@ class Instruction:
     coin: bool
     seq: int
     digest: bytes
+    downlink: str
+    base: int
+    version: int
+    model_digest: bytes
+    direction: bytes
     roll_call: bool
 
     @property

@@ -33,6 +33,11 @@ def coin_generator(seed: int, server_round: int) -> np.random.Generator:
     return np.random.default_rng([seed, 2**32 + 1, server_round])
 
 
+def broadcast_generator(seed: int, server_round: int) -> np.random.Generator:
+    """Return the server's generator of one round, for a compressed downlink."""
+    return np.random.default_rng([seed, 2**32 + 2, server_round])
+
+
 def sampling_generator(seed: int, server_round: int) -> np.random.Generator:
     """Return the server's generator of one round, for the choice of clients."""
     # One word less than a client's sequence, whose last is never 0: no two streams are the same.

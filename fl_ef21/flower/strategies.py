@@ -4,10 +4,11 @@ from math import ceil
 from typing import Unpack
 
 from fl_ef21 import methods
-from fl_ef21.compressors import Compressor
+from fl_ef21.compressors import Compressor, Identity
 from fl_ef21.flower.ledger import CheckedReply, RejectedError
 from fl_ef21.flower.strategy import ErrorFeedbackStrategy, Options
 from fl_ef21.flower.weighting import SMOOTHNESS_KEY, Smoothness, SmoothnessWeights
+from fl_ef21.methods import downlink
 from fl_ef21.methods.server import HeavyBall, ServerStep
 
 
@@ -379,3 +380,60 @@ class DASHA(ErrorFeedbackStrategy):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(methods.DASHA(rate), compressor, step_size=step_size, **options)
+
+
+class EF21BC(EF21):
+    """EF21-BC (arXiv 2110.03294): EF21 compressed in both directions.
+
+    Clients keep the model and the direction, and get the compressed change of the direction. New
+    and returning clients get both whole.
+
+    Parameters
+    ----------
+    compressor, step_size, initialisation, **options
+        As in :class:`EF21`, without ``server`` and ``downlink``.
+    downlink_compressor : Compressor
+        Contractive; what the server compresses with.
+
+    Examples
+    --------
+    >>> from fl_ef21 import EF21BC, TopK
+    >>> str(EF21BC(TopK(0.01), downlink_compressor=TopK(0.1)).downlink)
+    'ef21-bc:topk:0.1'
+    """
+
+    def __init__(
+        self,
+        compressor: Compressor,
+        step_size: float = 1.0,
+        *,
+        downlink_compressor: Compressor,
+        initialisation: str = "compressed",
+        **options: Unpack[Options],
+    ) -> None:
+        options["downlink"] = downlink.EF21BC(downlink_compressor)
+        super().__init__(compressor, step_size, initialisation=initialisation, **options)
+
+
+class EF21P(DCGD):
+    """EF21-P (arXiv 2209.15218): a compressed model downlink, and whole gradients by default.
+
+    Clients compute at w, which follows the server's model by compressed differences.
+
+    Parameters
+    ----------
+    downlink_compressor : Compressor
+        Contractive; what the server compresses with.
+    step_size, **options
+        As in :class:`EF21`, without ``downlink``. For compressed uplinks give
+        ``downlink=fl_ef21.methods.downlink.EF21P(...)`` to another strategy.
+    """
+
+    def __init__(
+        self,
+        downlink_compressor: Compressor,
+        step_size: float = 1.0,
+        **options: Unpack[Options],
+    ) -> None:
+        options["downlink"] = downlink.EF21P(downlink_compressor)
+        super().__init__(Identity(), step_size, **options)

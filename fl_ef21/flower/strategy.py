@@ -14,8 +14,10 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.common import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result
+from numpy.typing import NDArray
 
-from fl_ef21.compressors import Compressor
+from fl_ef21.compressors import Compressor, Vector
+from fl_ef21.flower.broadcast import Broadcast
 from fl_ef21.flower.history import RoundRecord
 from fl_ef21.flower.instructing import NO_ROLL_CALL, Share, Terms, call_roll
 from fl_ef21.flower.layout import Layout, LayoutError
@@ -25,7 +27,11 @@ from fl_ef21.flower.policy import LayerPolicy
 from fl_ef21.flower.protocol import SIGNALS, Ack, ProtocolError
 from fl_ef21.flower.receiving import Received, receive
 from fl_ef21.flower.sampling import connected_nodes, draw
-from fl_ef21.flower.seeding import coin_generator, sampling_generator
+from fl_ef21.flower.seeding import (
+    broadcast_generator,
+    coin_generator,
+    sampling_generator,
+)
 from fl_ef21.flower.server_round import (
     MetricsAggregator,
     OpenRound,
@@ -33,6 +39,7 @@ from fl_ef21.flower.server_round import (
     history_row,
 )
 from fl_ef21.methods import Method
+from fl_ef21.methods.downlink import EF21BC, Downlink
 from fl_ef21.methods.server import Descent, ServerState, ServerStep
 
 Callback = Callable[[RoundRecord, ArrayRecord], None]
@@ -64,6 +71,7 @@ class Options(FedAvgArguments, total=False):
     """What every strategy takes beside its method and compressor; see ErrorFeedbackStrategy."""
 
     server: ServerStep | None
+    downlink: Downlink | None
     signal: str
     scope: str
     exact_below: int
@@ -85,6 +93,9 @@ class ErrorFeedbackStrategy(FedAvg):
         What clients compress with, of the kind that the method needs.
     server : ServerStep
         What the server does with the estimate; plain descent by default.
+    downlink : Downlink, optional
+        How a compressed model reaches the clients, which then keep a copy of it. By default it is
+        sent whole.
     step_size : float
         γ > 0 of the server step x ← x − γ·estimate. With ``signal="update"`` 1.0 is FedAvg's.
     signal : {"update", "gradient"}
@@ -118,6 +129,7 @@ class ErrorFeedbackStrategy(FedAvg):
         compressor: Compressor,
         *,
         server: ServerStep | None = None,
+        downlink: Downlink | None = None,
         step_size: float = 1.0,
         signal: str = "update",
         scope: str = "global",
@@ -137,13 +149,22 @@ class ErrorFeedbackStrategy(FedAvg):
         self.method = method
         self.compressor = compressor
         self.server = server if server is not None else Descent()
+        self.downlink = downlink
+        if isinstance(downlink, EF21BC) and self.server != Descent():
+            raise ValueError(
+                f"EF21-BC steps by plain descent, on the clients too, and not by {self.server}; "
+                f"use the downlink EF21P with another server step"
+            )
         self.step_size = _checked_step_size(step_size)
         self.signal = signal
         self.seed = _checked_seed(seed)
         self.history: list[RoundRecord] = []
         self.ledger: Ledger | None = None
         self.policy = LayerPolicy(scope, exact_below)
-        self._terms = Terms(str(method), self.policy, signal, self.seed)
+        self._terms = Terms(
+            str(method), self.policy, signal, self.seed, downlink=str(downlink or "")
+        )
+        self._broadcast: Broadcast | None = None
         self._timeout: float | None = None
         self._round: OpenRound | None = None
         self._server_state: ServerState = {}
@@ -186,6 +207,7 @@ class ErrorFeedbackStrategy(FedAvg):
         """
         self.history, self.ledger, self._timeout = [], None, timeout
         self._server_state = {}
+        self._broadcast = None
 
         # Flower calls this before the first round and after each one, when training and
         # evaluation are done: the only hook that its loop has.
@@ -232,12 +254,13 @@ class ErrorFeedbackStrategy(FedAvg):
         log(INFO, "configure_train: Sampled %s nodes (out of %s)", len(drawn), len(nodes))
 
         config["server-round"] = server_round
+        # Updates of a compressed downlink take the place of the arrays.
         model = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: config})
         terms = self._terms_of(server_round, ledger)
-        instructions = [
-            terms.instruct(ledger, server_round, node, model, self._share(ledger, drawn, place))
-            for place, node in enumerate(drawn)
-        ]
+        instructions = []
+        for place, node in enumerate(drawn):
+            share = self._share(ledger, drawn, place, arrays)
+            instructions.append(terms.instruct(ledger, server_round, node, model, share))
         self._round = OpenRound(
             number=server_round,
             arrays=arrays,
@@ -276,6 +299,7 @@ class ErrorFeedbackStrategy(FedAvg):
         replies = list(replies)
         ledger.estimate.begin_round()
         received = receive(replies, this.instructions, ledger, self.weighted_by_key, this.nodes)
+        self._note_models(this, ledger, received)
         if not received.applied and not ledger.joined() and received.without_mod:
             raise ProtocolError(MOD_IS_MISSING)
         self.history.append(history_row(this, received, self.step_size))
@@ -324,10 +348,25 @@ class ErrorFeedbackStrategy(FedAvg):
         """Return the weight mᵢ > 0 of the client that has sent a reply: its number of examples."""
         return reply.weight
 
-    def _share(self, ledger: Ledger, drawn: Sequence[int], place: int) -> Share:
+    def _share(
+        self, ledger: Ledger, drawn: Sequence[int], place: int, arrays: ArrayRecord
+    ) -> Share:
         client = ledger.client_of(drawn[place]) or ""
         compressor = self.compressor_of(client).for_client(place, len(drawn))
-        return Share(compressor, self.scale_of(client))
+        update = None
+        if self._broadcast is not None:
+            update = self._broadcast.update_for(client, ledger.layout.exact(arrays))
+        return Share(compressor, self.scale_of(client), update)
+
+    def _note_models(self, this: OpenRound, ledger: Ledger, received: Received) -> None:
+        """Note which clients hold this round's model; of the others nothing is known any more."""
+        if self._broadcast is None:
+            return
+        version = self._broadcast.version
+        for instruction in this.instructions:
+            self._broadcast.forget(ledger.client_of(instruction.metadata.dst_node_id) or "")
+        for reply in received.applied:
+            self._broadcast.note(reply.about.client, version)
 
     def _terms_of(self, server_round: int, ledger: Ledger) -> Terms:
         size = ledger.layout.size
@@ -348,6 +387,8 @@ class ErrorFeedbackStrategy(FedAvg):
             estimate = method.estimate(layout.size, layout.dtype)
             epoch = token_bytes(EPOCH_BYTES)
             self.ledger = Ledger(epoch, layout, estimate, self.weight_of)
+            if self.downlink is not None:
+                self._broadcast = Broadcast(self.downlink, layout, layout.vector(arrays))
         return self.ledger
 
     def _next_model(self, this: OpenRound, ledger: Ledger, received: Received) -> ArrayRecord:
@@ -355,13 +396,7 @@ class ErrorFeedbackStrategy(FedAvg):
         silent = 0
         if self.method.counts_silent_clients:
             silent = sum(ledger.ack(node) == Ack() for node in this.nodes)
-        model = ledger.layout.vector(this.arrays).astype(np.float64)
-        model, self._server_state = self.server.step(
-            self._server_state,
-            model,
-            ledger.estimate.mean(silent),
-            self.method.server_step_size(self.step_size),
-        )
+        model = self._step(this, ledger.layout.vector(this.arrays), ledger.estimate.mean(silent))
         exact = (
             received.mean_exact_arrays() if received.applied else ledger.layout.exact(this.arrays)
         )
@@ -376,6 +411,24 @@ class ErrorFeedbackStrategy(FedAvg):
                 f"choose a smaller one"
             ) from error
         return arrays
+
+    def _step(
+        self, this: OpenRound, vector: Vector, estimate: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the next iterate; a compressed downlink may change the direction."""
+        step_size = self.method.server_step_size(self.step_size)
+
+        def step(direction: NDArray[np.float64]) -> NDArray[np.float64]:
+            iterate = vector.astype(np.float64)
+            moved, self._server_state = self.server.step(
+                self._server_state, iterate, direction, step_size
+            )
+            return moved
+
+        if self._broadcast is None:
+            return step(estimate)
+        rng = broadcast_generator(self.seed, this.number)
+        return self._broadcast.step(vector, estimate, step, step_size, rng)
 
 
 def _checked_step_size(step_size: object) -> float:

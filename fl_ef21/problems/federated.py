@@ -15,7 +15,6 @@ from fl_ef21.problems.softmax import Softmax
 from fl_ef21.theory.constants import Constants
 from fl_ef21.theory.eigenvalue import largest_eigenvalue
 
-
 # Share of L that stands for the smoothness of a constant objective.
 NEGLIGIBLE = 1e-9
 
