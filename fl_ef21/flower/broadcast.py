@@ -18,6 +18,9 @@ from fl_ef21.methods.downlink import Downlink, Step
 from fl_ef21.methods.downlink.downlink import MODEL
 from fl_ef21.wire import WireError, decode, encode
 
+WHOLE: Final = -1
+"""In place of the version from which an update starts: from none."""
+
 KEEP: Final = 64
 """Messages that are kept for clients that were silent; who lacks more gets the model whole."""
 
@@ -31,7 +34,7 @@ class Update:
     Attributes
     ----------
     base, version : int
-        Where it starts, and where it leads; equal if the model is whole.
+        Where it starts, and where it leads; base is ``WHOLE`` if the model is whole.
     digest : bytes
         Of the model's vector at ``version``.
     arrays : ArrayRecord
@@ -93,6 +96,7 @@ class Broadcast:
         digest = model_digest(self._state[MODEL])
         held = self._held.get(client)
         if held is not None and self.version - held <= len(self._pieces):
+            # None of them after an evaluation, for which clients got the newest model.
             pieces = self._pieces[len(self._pieces) - (self.version - held) :]
             blob = b"".join(pieces) + self.layout.pack_exact(exact)
             if len(blob) < self.layout.size * self.layout.dtype.itemsize:
@@ -101,7 +105,7 @@ class Broadcast:
         whole = self.layout.arrays(self._state[MODEL], exact)
         others = [vector for name, vector in self._state.items() if name != MODEL]
         direction = b"".join(vector.tobytes() for vector in others)
-        return Update(self.version, self.version, digest, whole, direction)
+        return Update(WHOLE, self.version, digest, whole, direction)
 
     def note(self, client: str, version: int) -> None:
         """Note that a client has answered, and so holds a version."""

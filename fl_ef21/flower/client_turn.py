@@ -79,10 +79,11 @@ def take_turn(
     if method.needs_previous:
         asked |= _minibatch(message.content, instruction, client)
         if not (turn.first or turn.full):
-            last = layout.arrays(log.state[MODEL], layout.exact(model))
-            before = _ask(app, RecordDict({**asked, name: last}), instruction, layout)
+            last = log.state[MODEL]
+            at_last = RecordDict({**asked, name: layout.arrays(last, layout.exact(model))})
+            before = _ask(app, at_last, last, instruction, layout)
             turn = replace(turn, previous=before.signal)
-    answer = _ask(app, RecordDict(asked), instruction, layout)
+    answer = _ask(app, RecordDict(asked), sent, instruction, layout)
 
     encoded = _step(method, log, answer.signal, instruction, layout, client, turn)
     # From here on only what the server will decode counts.
@@ -121,9 +122,10 @@ def single_arrays(content: RecordDict) -> tuple[str, ArrayRecord]:
     return found[0]
 
 
-def _ask(app: App, content: RecordDict, instruction: Instruction, layout: Layout) -> Answer:
-    """Run the app, and return what it says at the model of a message's content."""
-    sent = layout.vector(single_arrays(content)[1])
+def _ask(
+    app: App, content: RecordDict, sent: Vector, instruction: Instruction, layout: Layout
+) -> Answer:
+    """Run the app on a message's content, whose model is ``sent``, and return what it says."""
     reply = app(content)
     if reply.has_error():
         raise AppFailedError(reply)

@@ -55,6 +55,7 @@ class Terms:
         node_id: int,
         model: RecordDict,
         share: Share | None = None,
+        message_type: str = MessageType.TRAIN,
     ) -> Message:
         """Return the instruction for one node, with the model's records beside it.
 
@@ -85,7 +86,7 @@ class Terms:
         content = RecordDict({**model, RECORD: instruction.to_record()})
         if update is not None:
             content[next(iter(model.array_records))] = update.arrays
-        return Message(content=content, message_type=MessageType.TRAIN, dst_node_id=node_id)
+        return Message(content=content, message_type=message_type, dst_node_id=node_id)
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ class Instruction:
     downlink : str
         Text of the downlink; empty if the model is sent whole and not kept.
     base, version : int
-        Which version of the model the messages start from, and which they lead to; equal if the
-        model is whole.
+        Which version of the model the messages start from, and which they lead to; base is −1 if
+        the model is whole.
     model_digest, direction : bytes
         Of the model at ``version``, and with a whole model the other vector that goes with it.
     roll_call : bool

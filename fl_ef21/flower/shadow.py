@@ -11,7 +11,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
-from fl_ef21.flower.broadcast import model_digest, read_pieces
+from fl_ef21.flower.broadcast import WHOLE, model_digest, read_pieces
 from fl_ef21.flower.layout import ArraySpec, Layout
 from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError
 from fl_ef21.methods import State
@@ -86,7 +86,7 @@ def receive_model(
         If this client does not hold the version that the messages start from, or what comes out
         is not the server's model: the server then sends it whole.
     """
-    if instruction.base == instruction.version:
+    if instruction.base == WHOLE:
         layout = Layout.of(arrays, instruction.exact_below)
         state: State = {MODEL: layout.vector(arrays)}
         if instruction.direction:

@@ -6,6 +6,7 @@ from typing import Unpack
 from fl_ef21 import methods
 from fl_ef21.compressors import Compressor, Identity
 from fl_ef21.flower.ledger import CheckedReply, RejectedError
+from fl_ef21.flower.stepping import StepSizeRule
 from fl_ef21.flower.strategy import ErrorFeedbackStrategy, Options
 from fl_ef21.flower.weighting import SMOOTHNESS_KEY, Smoothness, SmoothnessWeights
 from fl_ef21.methods import downlink
@@ -24,15 +25,16 @@ class EF21(ErrorFeedbackStrategy):
     ----------
     compressor : Compressor
         Contractive, for example ``TopK(0.01)``.
-    step_size : float
-        γ > 0. For gradients the theory steps are in :mod:`fl_ef21.theory`; for model updates 1.0
-        is FedAvg's server step (empirical: no theorem covers local training here).
+    step_size : float or {"theory", "published", "2021", "auto"}
+        γ > 0, or how to find it; the words "theory", "published" and "2021" need ``constants``.
+        For model updates 1.0 is FedAvg's server step (empirical: no theorem covers local training
+        here).
     initialisation : {"compressed", "full", "zero"}
         A client's first estimate; see :class:`fl_ef21.methods.EF21`. ``full`` costs one dense
         upload a client.
     **options
-        ``signal``, ``scope``, ``exact_below``, ``server``, ``seed`` and FedAvg's arguments; see
-        :class:`ErrorFeedbackStrategy`.
+        ``constants``, ``signal``, ``scope``, ``exact_below``, ``server``, ``downlink``, ``seed``
+        and FedAvg's arguments; see :class:`ErrorFeedbackStrategy`.
 
     Examples
     --------
@@ -45,7 +47,7 @@ class EF21(ErrorFeedbackStrategy):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         initialisation: str = "compressed",
         **options: Unpack[Options],
@@ -63,7 +65,7 @@ class EF21Plus(ErrorFeedbackStrategy):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         initialisation: str = "compressed",
         **options: Unpack[Options],
@@ -98,7 +100,7 @@ class EF21W(EF21):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         smoothness: Smoothness,
         initialisation: str = "compressed",
@@ -106,6 +108,8 @@ class EF21W(EF21):
     ) -> None:
         super().__init__(compressor, step_size, initialisation=initialisation, **options)
         self.smoothness = SmoothnessWeights(smoothness)
+
+    variant = "ef21-w"
 
     @property
     def needs_names(self) -> bool:
@@ -135,10 +139,12 @@ class Cloning(EF21W):
     here). Parameters are those of :class:`EF21W`, with constants that are given.
     """
 
+    variant = "cloning"
+
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         smoothness: Smoothness,
         initialisation: str = "compressed",
@@ -172,7 +178,7 @@ class EF21SGDM(ErrorFeedbackStrategy):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         eta: float = 0.1,
         initialisation: str = "compressed",
@@ -196,7 +202,7 @@ class EF21HB(EF21):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         momentum: float = 0.9,
         initialisation: str = "compressed",
@@ -220,7 +226,7 @@ class EF21Prox(EF21):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         prox: ServerStep,
         initialisation: str = "compressed",
@@ -248,7 +254,7 @@ class EF21PAGE(ErrorFeedbackStrategy):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         probability: float = 0.1,
         initialisation: str = "compressed",
@@ -272,7 +278,7 @@ class EControl(ErrorFeedbackStrategy):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         eta: float = 0.01,
         initialisation: str = "compressed",
@@ -289,7 +295,7 @@ class EF14(ErrorFeedbackStrategy):
     """
 
     def __init__(
-        self, compressor: Compressor, step_size: float = 1.0, **options: Unpack[Options]
+        self, compressor: Compressor, step_size: StepSizeRule = 1.0, **options: Unpack[Options]
     ) -> None:
         super().__init__(methods.EF14(), compressor, step_size=step_size, **options)
 
@@ -309,7 +315,7 @@ class DCGD(ErrorFeedbackStrategy):
     """
 
     def __init__(
-        self, compressor: Compressor, step_size: float = 1.0, **options: Unpack[Options]
+        self, compressor: Compressor, step_size: StepSizeRule = 1.0, **options: Unpack[Options]
     ) -> None:
         super().__init__(methods.DCGD(), compressor, step_size=step_size, **options)
 
@@ -330,7 +336,7 @@ class DIANA(ErrorFeedbackStrategy):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         rate: float | None = None,
         **options: Unpack[Options],
@@ -352,7 +358,7 @@ class MARINA(ErrorFeedbackStrategy):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         probability: float | None = None,
         **options: Unpack[Options],
@@ -374,7 +380,7 @@ class DASHA(ErrorFeedbackStrategy):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         rate: float | None = None,
         **options: Unpack[Options],
@@ -405,7 +411,7 @@ class EF21BC(EF21):
     def __init__(
         self,
         compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         *,
         downlink_compressor: Compressor,
         initialisation: str = "compressed",
@@ -432,7 +438,7 @@ class EF21P(DCGD):
     def __init__(
         self,
         downlink_compressor: Compressor,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
         **options: Unpack[Options],
     ) -> None:
         options["downlink"] = downlink.EF21P(downlink_compressor)

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from logging import ERROR, INFO
-from math import inf
-from numbers import Integral, Real
+from logging import ERROR, INFO, WARNING
+from math import nan
+from numbers import Integral
 from secrets import token_bytes
-from typing import Final, TypedDict, Unpack
+from typing import ClassVar, Final, TypedDict, Unpack
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.common import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result
@@ -38,9 +38,11 @@ from fl_ef21.flower.server_round import (
     aggregate_metrics,
     history_row,
 )
+from fl_ef21.flower.stepping import Recipe, StepSizeRule, checked_rule, describe
 from fl_ef21.methods import Method
 from fl_ef21.methods.downlink import EF21BC, Downlink
 from fl_ef21.methods.server import Descent, ServerState, ServerStep
+from fl_ef21.theory import Constants, StepSize
 
 Callback = Callable[[RoundRecord, ArrayRecord], None]
 EvaluateFn = Callable[[int, ArrayRecord], MetricRecord | None]
@@ -72,6 +74,7 @@ class Options(FedAvgArguments, total=False):
 
     server: ServerStep | None
     downlink: Downlink | None
+    constants: Constants | None
     signal: str
     scope: str
     exact_below: int
@@ -96,8 +99,12 @@ class ErrorFeedbackStrategy(FedAvg):
     downlink : Downlink, optional
         How a compressed model reaches the clients, which then keep a copy of it. By default it is
         sent whole.
-    step_size : float
-        γ > 0 of the server step x ← x − γ·estimate. With ``signal="update"`` 1.0 is FedAvg's.
+    step_size : float or {"theory", "published", "2021", "auto"}
+        γ > 0 of the server step x ← x − γ·estimate; with ``signal="update"`` 1.0 is FedAvg's. A
+        word means a theorem's step, which needs ``constants``, or ``"auto"``: found along the
+        way from the losses that clients report, see :mod:`fl_ef21.theory.automatic`.
+    constants : Constants, optional
+        Smoothness of the problem.
     signal : {"update", "gradient"}
         Whether the client app returns updated arrays or gradients.
     scope : {"global", "layer"}
@@ -123,6 +130,9 @@ class ErrorFeedbackStrategy(FedAvg):
         If an argument is out of range, or the method cannot work with the compressor.
     """
 
+    variant: ClassVar[str] = ""
+    """Name of the strategy in :mod:`fl_ef21.theory`, where it is not its method's."""
+
     def __init__(
         self,
         method: Method,
@@ -130,7 +140,8 @@ class ErrorFeedbackStrategy(FedAvg):
         *,
         server: ServerStep | None = None,
         downlink: Downlink | None = None,
-        step_size: float = 1.0,
+        step_size: StepSizeRule = 1.0,
+        constants: Constants | None = None,
         signal: str = "update",
         scope: str = "global",
         exact_below: int = 0,
@@ -155,7 +166,9 @@ class ErrorFeedbackStrategy(FedAvg):
                 f"EF21-BC steps by plain descent, on the clients too, and not by {self.server}; "
                 f"use the downlink EF21P with another server step"
             )
-        self.step_size = _checked_step_size(step_size)
+        self.constants = constants
+        self.step_rule = checked_rule(step_size, constants)
+        self.step_size = self.step_rule if isinstance(self.step_rule, float) else nan
         self.signal = signal
         self.seed = _checked_seed(seed)
         self.history: list[RoundRecord] = []
@@ -164,6 +177,7 @@ class ErrorFeedbackStrategy(FedAvg):
         self._terms = Terms(
             str(method), self.policy, signal, self.seed, downlink=str(downlink or "")
         )
+        self.step_source: StepSize | None = None
         self._broadcast: Broadcast | None = None
         self._timeout: float | None = None
         self._round: OpenRound | None = None
@@ -175,7 +189,8 @@ class ErrorFeedbackStrategy(FedAvg):
         log(INFO, "\t│\t├── Method: %s", self.method)
         log(INFO, "\t│\t├── Compressor: %s, scope %s", self.compressor, self.policy.scope)
         log(INFO, "\t│\t├── Server step: %s", self.server)
-        log(INFO, "\t│\t├── Step size: %g on the clients' %ss", self.step_size, self.signal)
+        for line in self._step_lines():
+            log(INFO, "\t│\t├── %s", line)
         log(INFO, "\t│\t└── Seed: %d", self.seed)
         super().summary()
 
@@ -208,6 +223,7 @@ class ErrorFeedbackStrategy(FedAvg):
         self.history, self.ledger, self._timeout = [], None, timeout
         self._server_state = {}
         self._broadcast = None
+        self._settle_step_size(Layout.of(initial_arrays, self.policy.exact_below))
 
         # Flower calls this before the first round and after each one, when training and
         # evaluation are done: the only hook that its loop has.
@@ -228,6 +244,43 @@ class ErrorFeedbackStrategy(FedAvg):
         if not result.arrays:
             result.arrays = initial_arrays
         return result
+
+    def recipe(self, layout: Layout) -> Recipe:
+        """Return what the run is made of, as far as theory asks."""
+        return Recipe(
+            method=self.method.fitted(self.compressor, layout.size),
+            compressor=self.policy.compressor(layout, self.compressor),
+            server=self.server,
+            downlink=self.downlink,
+            variant=self.variant,
+            participation=self.fraction_train or 1.0,
+            size=layout.size,
+        )
+
+    def _settle_step_size(self, layout: Layout) -> None:
+        """Compute the step size that a word means."""
+        recipe = self.recipe(layout)
+        if isinstance(self.step_rule, str) and self.step_rule != "auto":
+            assert self.constants is not None
+            self.step_source = recipe.step_size(self.step_rule, self.constants)
+            self.step_size = self.step_source.value
+            if recipe.uncovered:
+                log(
+                    WARNING,
+                    "no theorem covers %s; the step size is that of %s alone (empirical)",
+                    recipe.uncovered,
+                    recipe.theorem,
+                )
+
+    def _step_lines(self) -> list[str]:
+        lines = [f"Step size: {self.step_size:g} on the clients' {self.signal}s"]
+        if self.step_source is not None:
+            found = self.step_source
+            lines += [f"Step size by: {found.formula} ({found.kind}; {found.source})"]
+        if self.constants is not None:
+            named = describe(self.constants).items()
+            lines += ["Constants: " + ", ".join(f"{name} = {value:g}" for name, value in named)]
+        return lines
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -310,6 +363,39 @@ class ErrorFeedbackStrategy(FedAvg):
             log(ERROR, "aggregate_train: no reply was accepted; the model stays as it is")
             return None, metrics
         return self._next_model(this, ledger, received), metrics
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Return FedAvg's messages; with a compressed downlink, with what moves the clients' model.
+
+        Clients then evaluate the model that they hold: EF21-P's follows the server's.
+        """
+        messages = list(super().configure_evaluate(server_round, arrays, config, grid))
+        if self._broadcast is None or self.ledger is None:
+            return messages
+        model = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: config})
+        instructions = []
+        for node in [message.metadata.dst_node_id for message in messages]:
+            share = self._share(self.ledger, [node], 0, arrays)
+            instructions.append(
+                self._terms.instruct(
+                    self.ledger, server_round, node, model, share, MessageType.EVALUATE
+                )
+            )
+        return instructions
+
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """Aggregate as FedAvg does, and note which clients hold the newest model."""
+        replies = list(replies)
+        if self._broadcast is not None and self.ledger is not None:
+            for reply in replies:
+                client = self.ledger.client_of(reply.metadata.src_node_id)
+                if client is not None and not reply.has_error():
+                    self._broadcast.note(client, self._broadcast.version)
+        return super().aggregate_evaluate(server_round, replies)
 
     def choose(
         self, server_round: int, nodes: Sequence[int], count: int, ledger: Ledger
@@ -429,12 +515,6 @@ class ErrorFeedbackStrategy(FedAvg):
             return step(estimate)
         rng = broadcast_generator(self.seed, this.number)
         return self._broadcast.step(vector, estimate, step, step_size, rng)
-
-
-def _checked_step_size(step_size: object) -> float:
-    if not isinstance(step_size, Real) or not 0 < float(step_size) < inf:
-        raise ValueError(f"step_size={step_size!r} is not a positive number")
-    return float(step_size)
 
 
 def _checked_seed(seed: object) -> int:

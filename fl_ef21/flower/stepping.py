@@ -1,0 +1,139 @@
+"""From what a strategy is made of to the theorem that covers it, and to its step size."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from numbers import Real
+from typing import Any, Final, TypeAlias
+
+from fl_ef21.compressors import Compressor, Contractive, Identity, Selection, Unbiased
+from fl_ef21.methods import DCGD, EF21PAGE, EF21SGDM, EControl, Method
+from fl_ef21.methods.downlink import EF21BC, EF21P, Downlink
+from fl_ef21.methods.server import Box, Descent, HeavyBall, Prox, ServerStep
+from fl_ef21.theory import Constants, StepSize, explain
+
+WORDS: Final = ("theory", "published", "2021", "auto")
+
+StepSizeRule: TypeAlias = float | str
+"""A number, or one of ``WORDS``."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run is made of, as far as theory asks.
+
+    Attributes
+    ----------
+    method, compressor, server, downlink
+        Of the strategy; the compressor is that of the whole vector.
+    variant : str
+        Name of the method in :mod:`fl_ef21.theory`, where it differs: ``ef21-w``, ``cloning``.
+    participation : float
+        Share of the clients in (0, 1] that take part in a round.
+    size : int
+        Dimension d.
+    """
+
+    method: Method
+    compressor: Compressor
+    server: ServerStep
+    downlink: Downlink | None
+    variant: str
+    participation: float
+    size: int
+
+    @property
+    def theorem(self) -> str:
+        """Name of the method whose step size covers the run, as far as one does."""
+        if isinstance(self.server, HeavyBall):
+            return "ef21-hb"
+        if isinstance(self.server, Prox | Box):
+            return "ef21-prox"
+        if self.downlink is not None:
+            return self.downlink.name
+        if isinstance(self.method, DCGD) and isinstance(self.compressor, Identity):
+            return "gd"
+        return self.variant or self.method.name
+
+    @property
+    def uncovered(self) -> str:
+        """What the theorem does not cover, in words; empty if it covers all."""
+        special = [
+            name
+            for name, found in (
+                (str(self.server), self.server != Descent()),
+                (str(self.downlink), self.downlink is not None),
+                (self.variant or self.method.name, self.variant or self.method.name != "ef21"),
+                (f"participation {self.participation:g}", self.participation < 1),
+            )
+            if found
+        ]
+        plain = isinstance(self.method, DCGD) and isinstance(self.downlink, EF21P)
+        return " with ".join(special) if len(special) > 1 and not plain else ""
+
+    def step_size(self, form: str, constants: Constants) -> StepSize:
+        """Return γ with its source.
+
+        Raises
+        ------
+        ValueError
+            If the method has no such formula, or a number is missing; the text says which.
+        """
+        options = self._options()
+        return explain(self.theorem, constants, form=form, **options)
+
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"participation": self.participation}
+        if isinstance(self.compressor, Contractive):
+            options["alpha"] = self.compressor.alpha(self.size)
+        if isinstance(self.compressor, Unbiased):
+            options["omega"] = self.compressor.omega(self.size)
+        if isinstance(self.downlink, EF21BC | EF21P):
+            down = self.downlink.compressor
+            assert isinstance(down, Contractive)
+            options["alpha_down"] = down.alpha(self.size)
+            options["nonexpansive"] = isinstance(self.compressor, Selection)
+        if isinstance(self.method, EF21SGDM | EControl):
+            options["eta"] = self.method.eta
+        if isinstance(self.method, EF21PAGE):
+            options["probability"] = self.method.probability
+        return options
+
+
+def checked_rule(step_size: object, constants: object) -> StepSizeRule:
+    """Return a step size rule.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a positive number nor one of the words, or a word misses the constants
+        that it needs.
+    """
+    if isinstance(step_size, str):
+        if step_size not in WORDS:
+            raise ValueError(
+                f"step_size={step_size!r} is unknown; give a positive number or one of "
+                f"{', '.join(WORDS)}"
+            )
+        if step_size != "auto" and not isinstance(constants, Constants):
+            raise ValueError(
+                f"step_size={step_size!r} needs the smoothness of the problem: give "
+                f"constants=fl_ef21.theory.Constants(L=..., L_i=[...]), from "
+                f"fl_ef21.problems for logistic and least squares, or estimated by "
+                f"fl_ef21.torch; or use step_size='auto', which needs none"
+            )
+        return step_size
+    if not isinstance(step_size, Real) or isinstance(step_size, bool):
+        raise ValueError(f"step_size={step_size!r} is not a positive number")
+    if not 0 < float(step_size) < inf:
+        raise ValueError(f"step_size={step_size!r} is not a positive number")
+    return float(step_size)
+
+
+def describe(constants: Constants) -> Mapping[str, float]:
+    """Return the constants that a person wants to see."""
+    return {
+        "L": constants.L,
+        "L_AM": constants.arithmetic_mean,
+        "L_QM": constants.quadratic_mean,
+    }

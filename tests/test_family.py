@@ -1,0 +1,352 @@
+"""The family through the adapters: what is equal to what, step sizes by theorem, downlinks."""
+
+import logging
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, RecordDict
+from quadratic_app import CLIENTS, SIZE, Quadratics, options
+
+from fl_ef21 import (
+    DASHA,
+    DCGD,
+    DIANA,
+    EF14,
+    EF21,
+    EF21BC,
+    EF21HB,
+    EF21P,
+    EF21PAGE,
+    EF21SGDM,
+    EF21W,
+    MARINA,
+    Cloning,
+    EControl,
+    EF21Plus,
+    EF21Prox,
+    Identity,
+    Natural,
+    PermK,
+    RandK,
+    ScaledSign,
+    TopK,
+    UnbiasedRandK,
+)
+from fl_ef21.engine import InProcessGrid, partition_configs
+from fl_ef21.methods import downlink
+from fl_ef21.methods.server import Box, HeavyBall, Prox, Regularised
+from fl_ef21.theory import step_size
+
+TOP, GAMMA = TopK(3), 0.2
+
+
+# Identities
+
+IDENTITIES = {
+    "EControl with eta 0": lambda: EControl(TOP, GAMMA, eta=0.0, **options()),
+    "SGDM with eta 1": lambda: EF21SGDM(TOP, GAMMA, eta=1.0, **options()),
+    "PAGE with whole gradients": lambda: EF21PAGE(TOP, GAMMA, probability=1.0, **options()),
+    "heavy ball without momentum": lambda: EF21HB(TOP, GAMMA, momentum=0.0, **options()),
+    "a prox of weight 0": lambda: EF21Prox(TOP, GAMMA, prox=Prox("l2", 0.0), **options()),
+    "everybody takes part": lambda: EF21(TOP, GAMMA, min_train_nodes=CLIENTS, **options()),
+    "BC with Identity": lambda: EF21BC(TOP, GAMMA, downlink_compressor=Identity(), **options()),
+    "P with Identity": lambda: EF21(TOP, GAMMA, downlink=downlink.EF21P(Identity()), **options()),
+    "W with equal constants": lambda: EF21W(TOP, GAMMA, smoothness=[2.0] * CLIENTS, **options()),
+    "cloning with equal constants": lambda: Cloning(
+        TOP, GAMMA, smoothness=[2.0] * CLIENTS, **options()
+    ),
+}
+
+
+@pytest.mark.parametrize("build", IDENTITIES.values(), ids=IDENTITIES)
+def test_special_cases_are_ef21(build):
+    first, second = Quadratics(), Quadratics()
+    expected = first.run(EF21(TOP, GAMMA, **options()), 8)[0]
+    np.testing.assert_allclose(second.run(build(), 8)[0], expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("strategy", [EF21W, Cloning])
+def test_weights_by_smoothness_change_no_iterate_of_top_k(strategy):
+    weighted = strategy(TOP, GAMMA, smoothness=[1.0, 2.0, 3.0, 9.0], **options())
+    expected = Quadratics().run(EF21(TOP, GAMMA, **options()), 20)[0]
+    np.testing.assert_allclose(Quadratics().run(weighted, 20)[0], expected, rtol=1e-10)
+
+
+def test_smoothness_can_be_reported_by_clients():
+    problem = Quadratics()
+    reported = EF21W(TOP, GAMMA, smoothness="reported", **options())
+    iterates, _ = problem.run(
+        reported, 300, metrics=lambda i: {"smoothness": problem.constants.L_i[i]}
+    )
+    np.testing.assert_allclose(iterates[-1], problem.best, rtol=1e-8)
+    assert reported.smoothness.of("partition-id=3") == problem.constants.L_i[3]
+
+
+def test_a_client_that_reports_nonsense_is_quarantined():
+    strategy = EF21W(TOP, GAMMA, smoothness="reported", **options())
+    Quadratics().run(strategy, 2, metrics=lambda i: {"smoothness": -1.0 if i == 2 else 1.0})
+    assert [row.rejections for row in strategy.history] == [1, 1]
+    assert "smoothness constant -1.0 of client 'partition-id=2'" in strategy.history[0].reasons[0]
+
+
+# Everything converges that should
+
+CONVERGES = {
+    "EF21+": lambda: EF21Plus(TOP, GAMMA, **options()),
+    "ef14": lambda: EF14(TOP, 0.02, **options()),
+    "sgdm": lambda: EF21SGDM(TOP, GAMMA, eta=0.5, **options()),
+    "econtrol": lambda: EControl(TOP, GAMMA, eta=0.02, **options()),
+    "diana": lambda: DIANA(UnbiasedRandK(6), 0.1, **options()),
+    "diana natural": lambda: DIANA(Natural(), 0.2, **options()),
+    "marina": lambda: MARINA(UnbiasedRandK(6), 0.1, **options()),
+    "dasha": lambda: DASHA(UnbiasedRandK(6), 0.1, **options()),
+    "page": lambda: EF21PAGE(TOP, GAMMA, probability=0.3, **options()),
+    "perm-k": lambda: EF21(PermK(), GAMMA, **options()),
+    "rand-k": lambda: EF21(RandK(4), 0.1, **options()),
+    "sign": lambda: EF21(ScaledSign(), 0.1, **options()),
+    "top-k natural by layer": lambda: EF21(TOP | Natural(), GAMMA, scope="layer", **options()),
+    "both ways": lambda: EF21BC(TOP, 0.1, downlink_compressor=TopK(6), **options()),
+    "primal": lambda: EF21P(TopK(6), 0.1, **options()),
+    "primal and momentum": lambda: EF21(
+        TOP, 0.03, downlink=downlink.EF21P(TopK(6)), server=HeavyBall(0.7), **options()
+    ),
+    "half of the clients": lambda: EF21(TOP, 0.1, fraction_train=0.5, **options()),
+    "half of the clients, primal": lambda: EF21(
+        TOP, 0.1, fraction_train=0.5, downlink=downlink.EF21P(TopK(6)), **options()
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "build"), CONVERGES.items(), ids=CONVERGES)
+def test_methods_converge_on_strongly_convex_quadratics(name, build):
+    problem = Quadratics()
+    iterates, _ = problem.run(build(), 150, isolation="none", rollback=False)
+    start, end = (problem.value(x) - problem.value(problem.best) for x in (0 * SIZE, iterates[-1]))
+    # Classic error feedback converges to a neighbourhood only.
+    assert end < (3e-2 if name == "ef14" else 1e-3) * start
+
+
+def test_perm_k_deals_every_coordinate_to_one_client_of_the_round():
+    sent = []
+
+    class Tapped(InProcessGrid):
+        def deliver(self, message):
+            sent.append(message.content["fl_ef21"]["compressor"])
+            return super().deliver(message)
+
+    Quadratics().run(EF21(PermK(), GAMMA, **options()), 1, grid_class=Tapped)
+    assert sorted(text for text in sent if text) == [f"permk:{i}:4" for i in range(4)]
+
+
+def test_page_asks_twice_with_equal_minibatches():
+    problem = Quadratics()
+    strategy = EF21PAGE(TOP, GAMMA, probability=1e-9, **options())
+    problem.run(strategy, 3)
+    calls = [(i, config) for i, _, config in problem.models]
+    # Once in the first round, then at the last model and at the new one.
+    assert len(calls) == CLIENTS * (1 + 2 + 2)
+    last = [config for i, config in calls[-2 * CLIENTS :] if i == 0]
+    assert last[0] == last[1]
+    assert last[0]["full-gradient"] is False
+    assert len({config["minibatch-seed"] for _, config in calls}) == 3 * CLIENTS
+
+
+def test_a_regulariser_on_the_server_never_travels():
+    problem, weight = Quadratics(), 0.3
+    server = Regularised("l2", weight)
+    strategy = EF21(TOP, GAMMA, server=server, **options())
+    iterates, _ = problem.run(strategy, 200, isolation="none", rollback=False)
+    expected = (problem.h * problem.c).mean(0) / (problem.h.mean(0) + weight)
+    np.testing.assert_allclose(iterates[-1], expected, rtol=1e-6)
+
+
+def test_a_box_holds_the_model():
+    iterates, _ = Quadratics().run(EF21Prox(TOP, GAMMA, prox=Box(-0.1, 0.1), **options()), 10)
+    assert np.abs(iterates).max() == 0.1
+
+
+# Step sizes
+
+
+def settled(strategy):
+    Quadratics().run(strategy, 1)
+    return strategy
+
+
+def test_step_sizes_by_theorem():
+    constants = Quadratics().constants
+    for word in ("theory", "published", "2021"):
+        strategy = settled(EF21(TOP, word, constants=constants, **options()))
+        expected = step_size("ef21", constants, alpha=3 / SIZE, form=word)
+        assert strategy.step_size == strategy.history[0].step_size == expected
+    assert strategy.step_source.kind == "published"
+    half = settled(EF21(TOP, "theory", constants=constants, fraction_train=0.5, **options()))
+    assert half.step_size == step_size("ef21", constants, alpha=3 / SIZE, participation=0.5)
+
+
+THEOREMS = {
+    "gd": lambda **o: DCGD(Identity(), **o),
+    "ef21+": lambda **o: EF21Plus(TOP, **o),
+    "ef21-w": lambda **o: EF21W(TOP, smoothness=[1.0] * CLIENTS, **o),
+    "cloning": lambda **o: Cloning(TOP, smoothness=[1.0] * CLIENTS, **o),
+    "ef21-sgdm": lambda **o: EF21SGDM(TOP, eta=0.3, **o),
+    "ef21-prox": lambda **o: EF21Prox(TOP, prox=Prox("l1", 0.1), **o),
+    "ef21-bc": lambda **o: EF21BC(TOP, downlink_compressor=TOP, **o),
+    "ef21-p": lambda **o: EF21P(TOP, **o),
+    "econtrol": lambda **o: EControl(TOP, eta=0.02, **o),
+    "diana": lambda **o: DIANA(UnbiasedRandK(3), **o),
+    "marina": lambda **o: MARINA(UnbiasedRandK(3), **o),
+    "dasha": lambda **o: DASHA(UnbiasedRandK(3), **o),
+}
+
+
+@pytest.mark.parametrize(("name", "build"), THEOREMS.items(), ids=THEOREMS)
+def test_every_method_knows_its_theorem(name, build, caplog):
+    constants = Quadratics().constants
+    with caplog.at_level(logging.INFO, logger="flwr"):
+        logging.getLogger("flwr").addHandler(caplog.handler)
+        strategy = settled(build(step_size="theory", constants=constants, **options()))
+    logging.getLogger("flwr").removeHandler(caplog.handler)
+    assert 0 < strategy.step_size <= 1 / constants.L
+    text = caplog.text
+    assert f"Step size by: {strategy.step_source.formula}" in text
+    assert f"L = {constants.L:g}" in text
+    assert "no theorem covers" not in text
+
+
+def test_a_combination_without_a_theorem_says_so_once(caplog):
+    constants = Quadratics().constants
+    strategy = EF21SGDM(
+        TOP, "theory", eta=0.3, constants=constants, server=Prox("l1", 0.1), **options()
+    )
+    Quadratics().run(strategy, 3)
+    assert caplog.text.count("no theorem covers prox:l1:0.1 with ef21-sgdm") == 1
+
+
+def test_bad_step_sizes_are_refused():
+    with pytest.raises(ValueError, match="step_size='best' is unknown; give a positive number"):
+        EF21(TOP, "best")
+    with pytest.raises(ValueError, match=r"needs the smoothness .* constants=fl_ef21.theory"):
+        EF21(TOP, "theory")
+    with pytest.raises(ValueError, match="no confirmed"):
+        settled(EF21HB(TOP, "theory", constants=Quadratics().constants, **options()))
+
+
+BAD = {
+    "EF21+ with a random compressor": (lambda: EF21Plus(RandK(3)), "deterministic"),
+    "cloning with a random compressor": (lambda: Cloning(RandK(3), smoothness=[1]), "differ"),
+    "cloning with reports": (lambda: Cloning(TOP, smoothness="reported"), "given"),
+    "DIANA with a biased one": (lambda: DIANA(TOP), "unbiased"),
+    "MARINA with a biased one": (lambda: MARINA(TOP), "unbiased"),
+    "DASHA with a biased one": (lambda: DASHA(TOP), "unbiased"),
+    "EF14 with an unbiased one": (lambda: EF14(UnbiasedRandK(3)), "contractive"),
+    "a downlink without contraction": (
+        lambda: EF21BC(TOP, downlink_compressor=UnbiasedRandK(3)),
+        "contractive compressor for the downlink",
+    ),
+    "BC with momentum": (
+        lambda: EF21(TOP, downlink=downlink.EF21BC(TOP), server=HeavyBall(0.5)),
+        "plain descent",
+    ),
+    "no constants": (lambda: EF21W(TOP, smoothness=[]), "empty"),
+    "a constant of 0": (lambda: EF21W(TOP, smoothness=[1.0, 0.0]), "not positive"),
+    "a word": (lambda: EF21W(TOP, smoothness="guessed"), "only word"),
+    "eta of 0": (lambda: EF21SGDM(TOP, eta=0.0), r"\(0, 1\]"),
+    "eta above 1": (lambda: EControl(TOP, eta=1.5), r"\[0, 1\]"),
+    "momentum of 1": (lambda: EF21HB(TOP, momentum=1.0), "never forgets"),
+    "a probability of 0": (lambda: EF21PAGE(TOP, probability=0.0), r"\(0, 1\]"),
+    "a scope": (lambda: EF21(TOP, scope="tensor"), "global, layer"),
+    "a negative size": (lambda: EF21(TOP, exact_below=-1), "whole number"),
+}
+
+
+@pytest.mark.parametrize(("build", "message"), BAD.values(), ids=BAD)
+def test_bad_arguments_are_refused_at_construction(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_constants_for_clients_that_are_not_there():
+    strategy = EF21W(TOP, smoothness={"partition-id=0": 1.0}, **options())
+    with pytest.raises(ValueError, match="no smoothness constant was given for client"):
+        Quadratics().run(strategy, 1)
+
+
+# Compressed downlinks
+
+
+def down_bytes(strategy):
+    return [row.downlink_bytes for row in strategy.history]
+
+
+@pytest.mark.parametrize("down", [downlink.EF21P(TopK(2)), downlink.EF21BC(TopK(2))], ids=str)
+def test_a_client_that_lost_its_model_gets_it_whole_after_one_failure(down):
+    class Forgetful(InProcessGrid):
+        def deliver(self, message):
+            if message.content["config"]["server-round"] == 4:
+                list(self.contexts.values())[1].state = RecordDict()
+            return super().deliver(message)
+
+    strategy = EF21(TOP, 0.1, downlink=down, **options())
+    problem = Quadratics()
+    iterates, _ = problem.run(strategy, 60, grid_class=Forgetful)
+    assert [row.failures for row in strategy.history[:6]] == [0, 0, 0, 1, 0, 0]
+    assert "version 2 of the model is not here any more" in strategy.history[3].reasons[0]
+    assert np.isfinite(iterates).all()
+    assert problem.value(iterates[-1]) < problem.value(iterates[3])
+
+
+@pytest.mark.parametrize("down", [downlink.EF21P(TopK(2)), downlink.EF21BC(TopK(2))], ids=str)
+def test_all_clients_compute_at_the_same_model_whether_they_got_it_whole_or_not(down):
+    class Losing(InProcessGrid):
+        """Every seventh reply is lost, so that its client gets the next model whole."""
+
+        delivered = 0
+
+        def deliver(self, message):
+            self.delivered += 1
+            reply = super().deliver(message)
+            return None if self.delivered % 7 == 0 else reply
+
+    problem = Quadratics()
+    problem.run(EF21(TOP, 0.1, downlink=down, **options()), 12, grid_class=Losing)
+    for t in range(12):
+        models = {x for i, x, config in problem.models if config["server-round"] == t + 1}
+        assert len(models) == 1
+
+
+def test_messages_of_a_large_model_are_far_shorter_than_the_model():
+    class Wide(Quadratics):
+        def __init__(self):
+            super().__init__()
+            self.h = np.ones((CLIENTS, 5000))
+            self.c = np.random.default_rng(1).normal(size=(CLIENTS, 5000))
+
+    wide = Wide()
+    strategy = EF21BC(TopK(50), 0.5, downlink_compressor=TopK(50), **options())
+    grid = InProcessGrid(wide.app(), partition_configs(CLIENTS))
+    strategy.start(grid, ArrayRecord({"x": Array(np.zeros(5000))}), num_rounds=4)
+    first, second, *later = down_bytes(strategy)
+    # The model whole, the direction whole, then messages.
+    assert first > CLIENTS * 40_000
+    assert all(rest < first / 20 for rest in later)
+    assert second <= 1.1 * first
+
+
+def test_evaluation_goes_through_the_compressed_downlink():
+    strategy = EF21(TOP, 0.1, downlink=downlink.EF21P(TopK(4)), signal="gradient")
+    problem, losses = Quadratics(), []
+    aggregate = strategy.aggregate_evaluate
+
+    def remembering(server_round, replies):
+        metrics = aggregate(server_round, replies)
+        losses.append(metrics["loss"])
+        return metrics
+
+    strategy.aggregate_evaluate = remembering
+    problem.run(strategy, 6)
+    assert len(losses) == 6
+    assert losses[-1] < losses[0]
+    # The next round finds clients that hold the newest model already: nothing but an instruction.
+    assert down_bytes(strategy)[-1] < down_bytes(strategy)[0]
+    assert not any(row.failures for row in strategy.history)
