@@ -48,6 +48,7 @@ from fl_ef21.flower import (
     EControl,
     EF21Plus,
     EF21Prox,
+    EF21RareFeatures,
     ErrorFeedbackStrategy,
     ef21_mod,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "EControl",
     "EF21Plus",
     "EF21Prox",
+    "EF21RareFeatures",
     "ErrorFeedbackStrategy",
     "Float16",
     "Identity",

@@ -24,6 +24,7 @@ from fl_ef21 import (
     EControl,
     EF21Plus,
     EF21Prox,
+    EF21RareFeatures,
     Identity,
     Natural,
     PermK,
@@ -35,7 +36,7 @@ from fl_ef21 import (
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.methods import downlink
 from fl_ef21.methods.server import Box, HeavyBall, Prox, Regularised
-from fl_ef21.theory import step_size
+from fl_ef21.theory import Constants, step_size
 
 TOP, GAMMA = TopK(3), 0.2
 
@@ -350,3 +351,96 @@ def test_evaluation_goes_through_the_compressed_downlink():
     # The next round finds clients that hold the newest model already: nothing but an instruction.
     assert down_bytes(strategy)[-1] < down_bytes(strategy)[0]
     assert not any(row.failures for row in strategy.history)
+
+
+# Supports, budgets, probabilities
+
+
+class Rare(Quadratics):
+    """Client i depends on coordinates 3i to 3i + 4 only."""
+
+    def __init__(self):
+        super().__init__()
+        self.owned = [(np.arange(5) + 3 * i) % SIZE for i in range(CLIENTS)]
+        mask = np.zeros((CLIENTS, SIZE))
+        for i, indices in enumerate(self.owned):
+            mask[i, indices] = 1
+        self.h = self.h * mask
+        self.best = (self.h * self.c).sum(0) / self.h.sum(0)
+        self.constants = Constants(
+            L=self.h.mean(0).max(),
+            L_i=self.h.max(1),
+            supports=[np.sort(indices) for indices in self.owned],
+            dimension=SIZE,
+        )
+
+
+def test_supports_are_learned_told_once_and_make_messages_shorter():
+    problem, dense = Rare(), Rare()
+    rare = EF21RareFeatures(TopK(1), "theory", constants=problem.constants, **options())
+    iterates, _ = problem.run(rare, 150, isolation="none", rollback=False)
+    # The steps of the theorems: L_AM ξ(1/5) within supports against L_AM ξ(1/12).
+    assert rare.step_size > 1.5 * step_size("ef21", problem.constants, alpha=1 / SIZE)
+    plain = EF21(TopK(1), "theory", constants=problem.constants, **options())
+    slower, _ = dense.run(plain, 150, isolation="none", rollback=False)
+    assert problem.value(iterates[-1]) < problem.value(slower[-1])
+    told, later = rare.history[0], rare.history[1]
+    assert told.uplink_payload_bytes > later.uplink_payload_bytes
+    assert rare.step_source.kind == "derived"
+
+
+def test_full_supports_are_ef21():
+    expected = Quadratics().run(EF21(TOP, GAMMA, **options()), 8)[0]
+    rare = Quadratics().run(EF21RareFeatures(TOP, GAMMA, **options()), 8)[0]
+    np.testing.assert_array_equal(rare, expected)
+
+
+def test_a_support_that_grows_is_told_again():
+    problem = Quadratics()
+    gradient = problem.gradient
+
+    def growing(i, x):
+        found = gradient(i, x)
+        found[SIZE // 2 :] *= x.any()  # at x = 0 half of the coordinates are silent
+        return found
+
+    problem.gradient = growing
+    strategy = EF21RareFeatures(TOP, GAMMA, **options())
+    iterates, _ = problem.run(strategy, 150, isolation="none", rollback=False)
+    assert not any(row.rejections or row.failures for row in strategy.history)
+    np.testing.assert_allclose(iterates[-1], problem.best, atol=1e-3)
+
+
+def test_a_budget_is_shared_by_smoothness():
+    problem = Quadratics()
+    strategy = EF21(TopK(1), "theory", budget=12, constants=problem.constants, **options())
+    problem.run(strategy, 2)
+    counts = strategy.shares.counts
+    assert sum(counts) == 12
+    assert counts[3] == max(counts)
+    alphas = [k / SIZE for k in counts]
+    assert strategy.step_size == step_size("ef21", problem.constants, alpha=alphas)
+    assert strategy.compressor_of("partition-id=3") == TopK(counts[3])
+
+
+def test_a_budget_below_the_number_of_clients_is_refused():
+    constants = Quadratics().constants
+    with pytest.raises(ValueError, match="budget"):
+        settled(EF21(TopK(1), 0.1, budget=3, constants=constants, **options()))
+    with pytest.raises(ValueError, match=r"budget=9 needs constants"):
+        EF21(TopK(1), 0.1, budget=9)
+    with pytest.raises(ValueError, match="keeps a count"):
+        EF21(ScaledSign(), 0.1, budget=9, constants=constants)
+
+
+def test_clients_take_part_with_their_own_probabilities():
+    problem, shares = Quadratics(), [1.0, 0.5, 0.25, 0.1]
+    strategy = EF21(TOP, "theory", probabilities=shares, constants=problem.constants, **options())
+    problem.run(strategy, 200, isolation="none", rollback=False)
+    seen = np.bincount([i for i, _, _ in problem.models], minlength=CLIENTS) / 200
+    np.testing.assert_allclose(seen, shares, atol=0.12)
+    assert seen[0] == 1
+    expected = step_size("ef21", problem.constants, alpha=3 / SIZE, participation=shares)
+    assert strategy.step_size == expected
+    with pytest.raises(ValueError, match=r"probability 0 of client partition-id=1 is not in"):
+        EF21(TOP, probabilities=[1.0, 0])

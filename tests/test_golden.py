@@ -26,6 +26,7 @@ from fl_ef21 import (
     EControl,
     EF21Plus,
     EF21Prox,
+    EF21RareFeatures,
     Identity,
     TopK,
     UnbiasedRandK,
@@ -120,6 +121,20 @@ def ef21(initialisation="full", strategy=EF21, **options):
     return lambda g: strategy(g.top_k, initialisation=initialisation, **options, **g.common)
 
 
+def own_counts(golden):
+    """EF21-RF in which every client keeps a number of coordinates of its own."""
+
+    class OwnCounts(EF21RareFeatures):
+        @property
+        def needs_names(self):
+            return True
+
+        def compressor_of(self, client):
+            return TopK(k=golden.problem["k_i"][int(client.removeprefix("partition-id="))])
+
+    return OwnCounts(golden.top_k, initialisation="full", **golden.common)
+
+
 def unbiased(strategy, lead):
     return lambda g: scheduled(strategy, g.schedule, lead)(
         UnbiasedRandK(k=g.problem["k"]), **g.common
@@ -138,6 +153,11 @@ STRATEGIES = {
     "EF21_16x": ef21(),
     "EF21W": lambda g: ef21(strategy=EF21W, smoothness=g.problem["constants"]["Li"])(g),
     "EF21PP_p0.5": partial,
+    "EF21RF_rare": ef21(strategy=EF21RareFeatures),
+    "EF21RF_sup": ef21(strategy=EF21RareFeatures),
+    "EF21RF_sup_root": ef21(strategy=EF21RareFeatures),
+    "EF21RF_sqrt_root": ef21(strategy=EF21RareFeatures),
+    "EF21RF_ki_sqrt_root": own_counts,
     "EF21SGDM_full": ef21(strategy=EF21SGDM, eta=0.3),
     "EF21SGDM_minibatch": ef21(strategy=EF21SGDM, eta=0.3),
     "EF21SGD_minibatch": ef21(),

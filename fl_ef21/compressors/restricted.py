@@ -4,7 +4,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from fl_ef21.compressors.compressor import Contractive
+from fl_ef21.compressors.compressor import Compressor, Contractive
+from fl_ef21.compressors.identity import Identity
 from fl_ef21.compressors.message import Message, Vector
 from fl_ef21.compressors.support import Support
 
@@ -37,7 +38,7 @@ class Restricted(Contractive):
 
     name = "restricted"
 
-    def __init__(self, compressor: Contractive, support: Support) -> None:
+    def __init__(self, compressor: Compressor, support: Support) -> None:
         if not isinstance(compressor, Contractive):
             raise ValueError(
                 f"a support takes a contractive compressor, got {compressor}; "
@@ -47,6 +48,15 @@ class Restricted(Contractive):
         self.shared_randomness = compressor.shared_randomness
         self.compressor = compressor
         self.support = support
+
+    @classmethod
+    def keeping_at_most(cls, compressor: Compressor, support: Support) -> Self:
+        """Return the restriction of a compressor, of ``Identity`` if it keeps more than r."""
+        try:
+            compressor.check_size(support.indices.size)
+        except ValueError:
+            return cls(Identity(), support)
+        return cls(compressor, support)
 
     @classmethod
     def from_arguments(cls, arguments: list[str]) -> Self:
@@ -68,6 +78,16 @@ class Restricted(Contractive):
         """Return the bytes within the support."""
         self.check_size(size)
         return self.compressor.max_bytes(self.support.indices.size, dtype)
+
+    def compress_difference(
+        self, vector: Vector, reference: Vector, rng: np.random.Generator
+    ) -> Message:
+        """Compress the difference within the support."""
+        self.check_size(vector.size)
+        owned = self.support.indices
+        return self.support.expand(
+            self.compressor.compress_difference(vector[owned], reference[owned], rng)
+        )
 
     def _compress(self, vector: Vector, rng: np.random.Generator) -> Message:
         self.check_size(vector.size)

@@ -23,6 +23,7 @@ from fl_ef21.flower.strategies import (  # noqa: E402
     EControl,
     EF21Plus,
     EF21Prox,
+    EF21RareFeatures,
 )
 from fl_ef21.flower.strategy import ErrorFeedbackStrategy  # noqa: E402
 
@@ -43,6 +44,7 @@ __all__ = [
     "EControl",
     "EF21Plus",
     "EF21Prox",
+    "EF21RareFeatures",
     "ErrorFeedbackStrategy",
     "RoundRecord",
     "ef21_mod",

@@ -10,10 +10,11 @@ from typing import Self
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
-from fl_ef21.compressors import Vector
+from fl_ef21.compressors import Support, Vector
+from fl_ef21.flower.payload import SUPPORT
 from fl_ef21.flower.protocol import RECORD, Ack, ProtocolError
 from fl_ef21.methods import Method, State
-from fl_ef21.wire import WireError, decode
+from fl_ef21.wire import decode
 
 _VECTORS = f"{RECORD}.vectors"
 _PENDING = "pending."
@@ -37,6 +38,10 @@ class Pending:
     position: Ack
     message: bytes
     private: State = field(default_factory=dict)
+
+    def support(self, size: int) -> Support | None:
+        """Return the coordinates that the message lies on, if only some are the client's."""
+        return support_in(self.private, size)
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,9 @@ class ClientLog:
         if self.pending is not None and ack == self.pending.position:
             # What is folded are the bytes that were sent, decoded: what the server folded too.
             try:
-                message = decode(self.pending.message, size=size)
-            except WireError:
+                support = self.pending.support(size)
+                message = decode(self.pending.message, size=size, support=support)
+            except ValueError:
                 return None  # damaged at rest: the client joins again
             state = method.commit(self.state, message, self.pending.private)
             return replace(self, committed=ack, state=state, pending=None)
@@ -117,6 +123,11 @@ class ClientLog:
             )
         except (KeyError, TypeError, ValueError):
             return None
+
+
+def support_in(state: State, size: int) -> Support | None:
+    """Return the support that a state holds, if it does."""
+    return Support(size, state[SUPPORT].astype(np.int64)) if SUPPORT in state else None
 
 
 def _array(vector: Vector) -> Array:

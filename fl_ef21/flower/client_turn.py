@@ -7,10 +7,11 @@ from typing import Final
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
-from fl_ef21.compressors import Compressor, Vector
+from fl_ef21.compressors import Compressor, Restricted, Support, Vector
 from fl_ef21.compressors import from_text as compressor_from_text
-from fl_ef21.flower.client_log import ClientLog, Pending
+from fl_ef21.flower.client_log import ClientLog, Pending, support_in
 from fl_ef21.flower.layout import Layout
+from fl_ef21.flower.payload import SUPPORT, on_support, owned, pack
 from fl_ef21.flower.policy import LayerPolicy
 from fl_ef21.flower.protocol import (
     RECORD,
@@ -84,16 +85,29 @@ def take_turn(
             before = _ask(app, at_last, last, instruction, layout)
             turn = replace(turn, previous=before.signal)
     answer = _ask(app, RecordDict(asked), sent, instruction, layout)
+    support = None
+    if instruction.supports:
+        known = support_in(log.state, layout.size)
+        support = owned(answer.signal, known)
+        if known != support:
+            # The server has to be told, which only a client that joins can do.
+            log = _new_log(instruction, client, method, layout)
+            turn = replace(turn, first=True)
 
-    encoded = _step(method, log, answer.signal, instruction, layout, client, turn)
+    encoded = _step(method, log, answer.signal, instruction, layout, client, turn, support)
     # From here on only what the server will decode counts.
-    decoded = decode(encoded, size=layout.size)
+    decoded = decode(encoded, size=layout.size, support=support)
     private = dict(method.private(log.state, answer.signal, decoded, turn))
     if method.needs_previous:
         private[MODEL] = sent
+    if support is not None:
+        private[SUPPORT] = support.indices
     info = method.info(log.state, answer.signal, decoded, turn)
 
-    payload = encoded + layout.pack_exact(layout.exact(answer.arrays))
+    payload = encoded
+    if instruction.supports:
+        payload = pack(encoded, support if turn.first else None)
+    payload += layout.pack_exact(layout.exact(answer.arrays))
     position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
     about = Reply(client, position.seq, position.digest, *info)
     content = RecordDict({**answer.content, answer.name: reply_record(about.pack(payload))})
@@ -162,12 +176,18 @@ def _step(
     layout: Layout,
     client: str,
     turn: Turn,
+    support: Support | None,
 ) -> bytes:
     compressor = _compressor(instruction, layout)
+    if support is not None:
+        compressor = Restricted.keeping_at_most(compressor, support)
     rng = client_generator(instruction.seed, client, instruction.round)
     if compressor.shared_randomness:
         rng = round_generator(instruction.seed, instruction.round)
-    return encode(method.client_step(log.state, signal, compressor, rng, turn))
+    message = method.client_step(log.state, signal, compressor, rng, turn)
+    if support is not None:
+        message = on_support(message, support)
+    return encode(message, support=support)
 
 
 def _compressor(instruction: Instruction, layout: Layout) -> Compressor:
@@ -179,23 +199,28 @@ def _agreed_log(
     records: RecordDict, client: str, instruction: Instruction, method: Method, layout: Layout
 ) -> ClientLog:
     """Return the log that the server's ack agrees with: the stored one, or a new one."""
-    stored = ClientLog.load(records)
-    fresh = dict(method.start(layout.size, layout.dtype))
-    if method.needs_previous:
-        fresh[MODEL] = np.zeros(layout.size, layout.dtype)
-    if stored is not None and stored.epoch == instruction.epoch and _fits(stored, fresh):
+    stored, fresh = ClientLog.load(records), _new_log(instruction, client, method, layout)
+    if stored is not None and stored.epoch == instruction.epoch and _fits(stored, fresh.state):
         agreed = stored.acknowledge(instruction.ack, method, layout.size)
         if agreed is not None:
             return agreed
-    return ClientLog(instruction.epoch, Ack(0, origin(instruction.epoch, client)), fresh)
+    return fresh
+
+
+def _new_log(instruction: Instruction, client: str, method: Method, layout: Layout) -> ClientLog:
+    """Return the log of a client that joins."""
+    state = dict(method.start(layout.size, layout.dtype))
+    if method.needs_previous:
+        state[MODEL] = np.zeros(layout.size, layout.dtype)
+    return ClientLog(instruction.epoch, Ack(0, origin(instruction.epoch, client)), state)
 
 
 def _fits(log: ClientLog, fresh: State) -> bool:
     """Whether a stored state has the vectors that the method keeps for this model.
 
-    A compressor's memory may stand beside them; one that does not fit is not used.
+    A compressor's memory and a support may stand beside them.
     """
-    return fresh.keys() <= log.state.keys() <= fresh.keys() | {MEMORY} and all(
+    return fresh.keys() <= log.state.keys() <= fresh.keys() | {MEMORY, SUPPORT} and all(
         log.state[name].shape == vector.shape and log.state[name].dtype == vector.dtype
         for name, vector in fresh.items()
     )

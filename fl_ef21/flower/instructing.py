@@ -46,6 +46,7 @@ class Terms:
     seed: int
     step_size: float = 1.0
     coin: bool = False
+    supports: bool = False
     downlink: str = ""
 
     def instruct(
@@ -76,6 +77,7 @@ class Terms:
             coin=self.coin,
             seq=ack.seq,
             digest=ack.digest,
+            supports=self.supports,
             downlink=self.downlink if update else "",
             base=update.base if update else 0,
             version=update.version if update else 0,

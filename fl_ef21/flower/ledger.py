@@ -14,7 +14,9 @@ from flwr.common import log
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Message as CompressedMessage
+from fl_ef21.compressors import Support
 from fl_ef21.flower.layout import Layout
+from fl_ef21.flower.payload import unpack
 from fl_ef21.flower.protocol import (
     Ack,
     ProtocolError,
@@ -46,6 +48,7 @@ class CheckedReply:
     exact: list[NDArray[Any]]
     weight: float
     metrics: MetricRecord
+    support: Support | None = None
 
 
 class Ledger:
@@ -64,6 +67,8 @@ class Ledger:
     weight_of : callable
         The weight mᵢ > 0 of the client that has sent a reply; the number of examples that it
         reports, by default. May raise :class:`RejectedError`.
+    supports : bool
+        Whether messages lie on the clients' own coordinates (EF21-RF).
     """
 
     def __init__(
@@ -72,11 +77,15 @@ class Ledger:
         layout: Layout,
         estimate: Estimate,
         weight_of: Callable[[CheckedReply], float] = lambda reply: reply.weight,
+        *,
+        supports: bool = False,
     ) -> None:
         self.epoch = epoch
         self.layout = layout
         self.estimate = estimate
         self._weight_of = weight_of
+        self._supports = supports
+        self._support_of: dict[str, Support] = {}
         self._applied: dict[str, Ack] = {}
         self._clients: dict[int, str] = {}
 
@@ -142,7 +151,7 @@ class Ledger:
             about, payload = read_reply(reply)
             split = len(payload) - self.layout.exact_nbytes
             exact = self.layout.unpack_exact(payload[max(split, 0) :])
-            message = decode(payload[:split], size=self.layout.size)
+            message, support = self._message(about.client, payload[:split])
         except ValueError as error:
             raise RejectedError(str(error)) from error
         if message.dtype != self.layout.dtype:
@@ -151,7 +160,17 @@ class Ledger:
             raise RejectedError(f"a value is above {MAX_VALUE:g} in magnitude")
         metrics = _metrics(reply)
         weight = _weight(metrics, weighted_by_key)
-        return CheckedReply(node_id, about, payload, message, exact, weight, metrics)
+        return CheckedReply(node_id, about, payload, message, exact, weight, metrics, support)
+
+    def _message(self, client: str, payload: bytes) -> tuple[CompressedMessage, Support | None]:
+        """Return a payload's message, and the support if the client tells one."""
+        if not self._supports:
+            return decode(payload, size=self.layout.size), None
+        told = unpack(payload, self.layout.size)
+        support = told.support or self._support_of.get(client)
+        if support is None:
+            raise ProtocolError("the client's support is not known; it has to join again")
+        return decode(told.message, size=self.layout.size, support=support), told.support
 
     def apply(self, reply: CheckedReply, connected: Collection[int]) -> None:
         """Fold a message into the estimate if it is the next one of its client's log.
@@ -173,10 +192,14 @@ class Ledger:
                 f"message {about.seq} with digest {about.digest.hex()} does not follow message "
                 f"{last.seq}, the last one applied of client {about.client}"
             )
+        if (reply.support is not None) != (joins and self._supports):
+            raise RejectedError("a support is told by a client that joins, and by no other")
         weight = self._weight_of(reply)
         self.introduce(reply.node_id, about.client, connected)
         if joins:
             self.estimate.forget(about.client)
+        if reply.support is not None:
+            self._support_of[about.client] = reply.support
         self.estimate.fold(about.client, weight, reply.message)
         self._applied[about.client] = about.position
 

@@ -85,6 +85,8 @@ class Instruction:
         The round's coin, the same for all clients (MARINA, PAGE).
     seq, digest : int, bytes
         The ack: the last message of this client that was applied, 0 and ``b""`` for none.
+    supports : bool
+        Whether messages lie on the coordinates that a client owns (EF21-RF).
     downlink : str
         Text of the downlink; empty if the model is sent whole and not kept.
     base, version : int
@@ -109,6 +111,7 @@ class Instruction:
     coin: bool
     seq: int
     digest: bytes
+    supports: bool
     downlink: str
     base: int
     version: int

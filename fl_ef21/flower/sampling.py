@@ -15,6 +15,21 @@ def connected_nodes(grid: Grid, minimum: int) -> list[int]:
     return sorted(nodes)
 
 
+def draw_independently(
+    nodes: Sequence[int],
+    probability_of: Callable[[str], float],
+    client_of: Callable[[int], str | None],
+    rng: np.random.Generator,
+) -> list[int]:
+    """Return the nodes that take part when each is drawn for itself, by client key.
+
+    Nodes whose client is not known yet cannot be drawn.
+    """
+    known = sorted((key, node) for node in nodes if (key := client_of(node)) is not None)
+    # One number for each client, drawn or not: whoever else is there makes no difference.
+    return [node for key, node in known if rng.random() < probability_of(key)]
+
+
 def draw(
     nodes: Sequence[int],
     count: int,

@@ -1,6 +1,6 @@
 """From what a strategy is made of to the theorem that covers it, and to its step size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from numbers import Real
@@ -28,8 +28,10 @@ class Recipe:
         Of the strategy; the compressor is that of the whole vector.
     variant : str
         Name of the method in :mod:`fl_ef21.theory`, where it differs: ``ef21-w``, ``cloning``.
-    participation : float
-        Share of the clients in (0, 1] that take part in a round.
+    participation : float or sequence of float
+        Probability in (0, 1] with which a client takes part in a round.
+    counts : sequence of int, optional
+        Coordinates that each client keeps, where they differ.
     size : int
         Dimension d.
     """
@@ -39,7 +41,8 @@ class Recipe:
     server: ServerStep
     downlink: Downlink | None
     variant: str
-    participation: float
+    participation: float | Sequence[float]
+    counts: Sequence[int] | None
     size: int
 
     @property
@@ -64,7 +67,7 @@ class Recipe:
                 (str(self.server), self.server != Descent()),
                 (str(self.downlink), self.downlink is not None),
                 (self.variant or self.method.name, self.variant or self.method.name != "ef21"),
-                (f"participation {self.participation:g}", self.participation < 1),
+                (f"participation {self.participation}", self.participation != 1),
             )
             if found
         ]
@@ -79,13 +82,13 @@ class Recipe:
         ValueError
             If the method has no such formula, or a number is missing; the text says which.
         """
-        options = self._options()
+        options = self._options(constants)
         return explain(self.theorem, constants, form=form, **options)
 
-    def _options(self) -> dict[str, Any]:
+    def _options(self, constants: Constants) -> dict[str, Any]:
         options: dict[str, Any] = {"participation": self.participation}
         if isinstance(self.compressor, Contractive):
-            options["alpha"] = self.compressor.alpha(self.size)
+            options["alpha"] = self._alphas(constants, self.compressor)
         if isinstance(self.compressor, Unbiased):
             options["omega"] = self.compressor.omega(self.size)
         if isinstance(self.downlink, EF21BC | EF21P):
@@ -98,6 +101,25 @@ class Recipe:
         if isinstance(self.method, EF21PAGE):
             options["probability"] = self.method.probability
         return options
+
+    def _alphas(self, constants: Constants, compressor: Contractive) -> float | list[float]:
+        """Return the contraction of all clients, or of each where they differ."""
+        on_supports = self.theorem == "ef21-rf" and constants.supports is not None
+        if not on_supports and self.counts is None:
+            return compressor.alpha(self.size)
+        sizes = constants.support_sizes if on_supports else (self.size,) * constants.n
+        if self.counts is not None:
+            return [min(1.0, k / size) for k, size in zip(self.counts, sizes, strict=True)]
+        return [_alpha_within(compressor, size) for size in sizes]
+
+
+def _alpha_within(compressor: Contractive, size: int) -> float:
+    """Return α on a support of ``size`` coordinates; who keeps more than all keeps all."""
+    try:
+        compressor.check_size(size)
+    except ValueError:
+        return 1.0
+    return compressor.alpha(size)
 
 
 def checked_rule(step_size: object, constants: object) -> StepSizeRule:

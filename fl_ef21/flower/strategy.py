@@ -14,10 +14,9 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.common import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result
-from numpy.typing import NDArray
 
-from fl_ef21.compressors import Compressor, Vector
-from fl_ef21.flower.broadcast import Broadcast
+from fl_ef21.compressors import Compressor
+from fl_ef21.flower.clients import ByClient
 from fl_ef21.flower.history import RoundRecord
 from fl_ef21.flower.instructing import NO_ROLL_CALL, Share, Terms, call_roll
 from fl_ef21.flower.layout import Layout, LayoutError
@@ -26,22 +25,23 @@ from fl_ef21.flower.meter import measure
 from fl_ef21.flower.policy import LayerPolicy
 from fl_ef21.flower.protocol import SIGNALS, Ack, ProtocolError
 from fl_ef21.flower.receiving import Received, receive
-from fl_ef21.flower.sampling import connected_nodes, draw
+from fl_ef21.flower.sampling import connected_nodes, draw, draw_independently
 from fl_ef21.flower.seeding import (
-    broadcast_generator,
     coin_generator,
     sampling_generator,
 )
+from fl_ef21.flower.server_model import ServerModel
 from fl_ef21.flower.server_round import (
     MetricsAggregator,
     OpenRound,
     aggregate_metrics,
     history_row,
 )
+from fl_ef21.flower.shares import ClientShares
 from fl_ef21.flower.stepping import Recipe, StepSizeRule, checked_rule, describe
 from fl_ef21.methods import Method
-from fl_ef21.methods.downlink import EF21BC, Downlink
-from fl_ef21.methods.server import Descent, ServerState, ServerStep
+from fl_ef21.methods.downlink import Downlink
+from fl_ef21.methods.server import Descent, ServerStep
 from fl_ef21.theory import Constants, StepSize
 
 Callback = Callable[[RoundRecord, ArrayRecord], None]
@@ -74,6 +74,8 @@ class Options(FedAvgArguments, total=False):
 
     server: ServerStep | None
     downlink: Downlink | None
+    budget: int | None
+    probabilities: ByClient[float] | None
     constants: Constants | None
     signal: str
     scope: str
@@ -99,6 +101,13 @@ class ErrorFeedbackStrategy(FedAvg):
     downlink : Downlink, optional
         How a compressed model reaches the clients, which then keep a copy of it. By default it is
         sent whole.
+    budget : int, optional
+        Coordinates that all clients together send in a round, shared out in the way that theory
+        finds best, kᵢ ∝ √(Lᵢ rᵢ): see :func:`fl_ef21.theory.allocate`. It needs ``constants`` in
+        the order of partition ids, and a compressor that keeps a count, such as ``TopK(1)``.
+    probabilities : mapping or sequence of float, optional
+        Probability in (0, 1] with which each client takes part in a round, by client key or
+        partition id, in place of ``fraction_train``; draws are independent.
     step_size : float or {"theory", "published", "2021", "auto"}
         γ > 0 of the server step x ← x − γ·estimate; with ``signal="update"`` 1.0 is FedAvg's. A
         word means a theorem's step, which needs ``constants``, or ``"auto"``: found along the
@@ -130,6 +139,9 @@ class ErrorFeedbackStrategy(FedAvg):
         If an argument is out of range, or the method cannot work with the compressor.
     """
 
+    uses_supports: ClassVar[bool] = False
+    """Whether clients compress only the coordinates that they own."""
+
     variant: ClassVar[str] = ""
     """Name of the strategy in :mod:`fl_ef21.theory`, where it is not its method's."""
 
@@ -140,6 +152,8 @@ class ErrorFeedbackStrategy(FedAvg):
         *,
         server: ServerStep | None = None,
         downlink: Downlink | None = None,
+        budget: int | None = None,
+        probabilities: ByClient[float] | None = None,
         step_size: StepSizeRule = 1.0,
         constants: Constants | None = None,
         signal: str = "update",
@@ -159,13 +173,6 @@ class ErrorFeedbackStrategy(FedAvg):
             raise ValueError(f"signal={signal!r} is unknown; choose one of {', '.join(SIGNALS)}")
         self.method = method
         self.compressor = compressor
-        self.server = server if server is not None else Descent()
-        self.downlink = downlink
-        if isinstance(downlink, EF21BC) and self.server != Descent():
-            raise ValueError(
-                f"EF21-BC steps by plain descent, on the clients too, and not by {self.server}; "
-                f"use the downlink EF21P with another server step"
-            )
         self.constants = constants
         self.step_rule = checked_rule(step_size, constants)
         self.step_size = self.step_rule if isinstance(self.step_rule, float) else nan
@@ -175,20 +182,25 @@ class ErrorFeedbackStrategy(FedAvg):
         self.ledger: Ledger | None = None
         self.policy = LayerPolicy(scope, exact_below)
         self._terms = Terms(
-            str(method), self.policy, signal, self.seed, downlink=str(downlink or "")
+            str(method),
+            self.policy,
+            signal,
+            self.seed,
+            supports=self.uses_supports,
+            downlink=str(downlink or ""),
         )
+        self.shares = ClientShares(compressor, budget, probabilities, constants)
         self.step_source: StepSize | None = None
-        self._broadcast: Broadcast | None = None
+        self.model = ServerModel(server or Descent(), downlink, self.seed)
         self._timeout: float | None = None
         self._round: OpenRound | None = None
-        self._server_state: ServerState = {}
 
     def summary(self) -> None:
         """Log the method, compressor and step size, then FedAvg's settings."""
         log(INFO, "\t├──> Error feedback:")
         log(INFO, "\t│\t├── Method: %s", self.method)
         log(INFO, "\t│\t├── Compressor: %s, scope %s", self.compressor, self.policy.scope)
-        log(INFO, "\t│\t├── Server step: %s", self.server)
+        log(INFO, "\t│\t├── Server step: %s", self.model.server)
         for line in self._step_lines():
             log(INFO, "\t│\t├── %s", line)
         log(INFO, "\t│\t└── Seed: %d", self.seed)
@@ -221,8 +233,7 @@ class ErrorFeedbackStrategy(FedAvg):
             As FedAvg's; ``arrays`` is the last model, also if no reply was ever accepted.
         """
         self.history, self.ledger, self._timeout = [], None, timeout
-        self._server_state = {}
-        self._broadcast = None
+        self.model.restart()
         self._settle_step_size(Layout.of(initial_arrays, self.policy.exact_below))
 
         # Flower calls this before the first round and after each one, when training and
@@ -250,15 +261,17 @@ class ErrorFeedbackStrategy(FedAvg):
         return Recipe(
             method=self.method.fitted(self.compressor, layout.size),
             compressor=self.policy.compressor(layout, self.compressor),
-            server=self.server,
-            downlink=self.downlink,
+            server=self.model.server,
+            downlink=self.model.downlink,
             variant=self.variant,
-            participation=self.fraction_train or 1.0,
+            participation=self.shares.participation(self.fraction_train or 1.0),
+            counts=self.shares.counts,
             size=layout.size,
         )
 
     def _settle_step_size(self, layout: Layout) -> None:
         """Compute the step size that a word means."""
+        self.shares.settle(layout.size)
         recipe = self.recipe(layout)
         if isinstance(self.step_rule, str) and self.step_rule != "auto":
             assert self.constants is not None
@@ -301,7 +314,7 @@ class ErrorFeedbackStrategy(FedAvg):
         count = max(int(len(nodes) * self.fraction_train), self.min_train_nodes)
         ledger.drop_unnamed(nodes)
         roll = NO_ROLL_CALL
-        if count < len(nodes) or self.needs_names:
+        if count < len(nodes) or self.needs_names or self.shares.are_individual:
             roll = call_roll(self._terms, ledger, server_round, nodes, grid, self._timeout)
         drawn = self.choose(server_round, nodes, count, ledger)
         log(INFO, "configure_train: Sampled %s nodes (out of %s)", len(drawn), len(nodes))
@@ -372,7 +385,7 @@ class ErrorFeedbackStrategy(FedAvg):
         Clients then evaluate the model that they hold: EF21-P's follows the server's.
         """
         messages = list(super().configure_evaluate(server_round, arrays, config, grid))
-        if self._broadcast is None or self.ledger is None:
+        if self.model.downlink is None or self.ledger is None:
             return messages
         model = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: config})
         instructions = []
@@ -390,11 +403,9 @@ class ErrorFeedbackStrategy(FedAvg):
     ) -> MetricRecord | None:
         """Aggregate as FedAvg does, and note which clients hold the newest model."""
         replies = list(replies)
-        if self._broadcast is not None and self.ledger is not None:
-            for reply in replies:
-                client = self.ledger.client_of(reply.metadata.src_node_id)
-                if client is not None and not reply.has_error():
-                    self._broadcast.note(client, self._broadcast.version)
+        for reply in replies:
+            if self.ledger is not None and not reply.has_error():
+                self.model.note(self.ledger.client_of(reply.metadata.src_node_id), answered=True)
         return super().aggregate_evaluate(server_round, replies)
 
     def choose(
@@ -414,6 +425,8 @@ class ErrorFeedbackStrategy(FedAvg):
             ``ledger.client_of(node)`` is a node's client key, ``None`` if not known yet.
         """
         rng = sampling_generator(self.seed, server_round)
+        if self.shares.probabilities is not None:
+            return draw_independently(nodes, self.shares.probability_of, ledger.client_of, rng)
         return draw(nodes, count, ledger.client_of, rng)
 
     @property
@@ -422,9 +435,9 @@ class ErrorFeedbackStrategy(FedAvg):
         # Shared randomness gives every client a place, which has to be the same in every run.
         return self.compressor.shared_randomness
 
-    def compressor_of(self, client: str) -> Compressor:  # noqa: ARG002
+    def compressor_of(self, client: str) -> Compressor:
         """Return what a client compresses with; override it to give each its own."""
-        return self.compressor
+        return self.shares.compressor_of(client)
 
     def scale_of(self, client: str) -> float:  # noqa: ARG002
         """Return what a client multiplies its signal by; override it together with the weight."""
@@ -439,20 +452,15 @@ class ErrorFeedbackStrategy(FedAvg):
     ) -> Share:
         client = ledger.client_of(drawn[place]) or ""
         compressor = self.compressor_of(client).for_client(place, len(drawn))
-        update = None
-        if self._broadcast is not None:
-            update = self._broadcast.update_for(client, ledger.layout.exact(arrays))
+        update = self.model.update_for(client, ledger.layout.exact(arrays))
         return Share(compressor, self.scale_of(client), update)
 
     def _note_models(self, this: OpenRound, ledger: Ledger, received: Received) -> None:
         """Note which clients hold this round's model; of the others nothing is known any more."""
-        if self._broadcast is None:
-            return
-        version = self._broadcast.version
         for instruction in this.instructions:
-            self._broadcast.forget(ledger.client_of(instruction.metadata.dst_node_id) or "")
+            self.model.note(ledger.client_of(instruction.metadata.dst_node_id), answered=False)
         for reply in received.applied:
-            self._broadcast.note(reply.about.client, version)
+            self.model.note(reply.about.client, answered=True)
 
     def _terms_of(self, server_round: int, ledger: Ledger) -> Terms:
         size = ledger.layout.size
@@ -472,9 +480,10 @@ class ErrorFeedbackStrategy(FedAvg):
             method = self.method.fitted(self.compressor, layout.size)
             estimate = method.estimate(layout.size, layout.dtype)
             epoch = token_bytes(EPOCH_BYTES)
-            self.ledger = Ledger(epoch, layout, estimate, self.weight_of)
-            if self.downlink is not None:
-                self._broadcast = Broadcast(self.downlink, layout, layout.vector(arrays))
+            self.ledger = Ledger(
+                epoch, layout, estimate, self.weight_of, supports=self.uses_supports
+            )
+            self.model.open(layout, arrays)
         return self.ledger
 
     def _next_model(self, this: OpenRound, ledger: Ledger, received: Received) -> ArrayRecord:
@@ -482,7 +491,9 @@ class ErrorFeedbackStrategy(FedAvg):
         silent = 0
         if self.method.counts_silent_clients:
             silent = sum(ledger.ack(node) == Ack() for node in this.nodes)
-        model = self._step(this, ledger.layout.vector(this.arrays), ledger.estimate.mean(silent))
+        vector, mean = ledger.layout.vector(this.arrays), ledger.estimate.mean(silent)
+        step_size = self.method.server_step_size(self.step_size)
+        model = self.model.step(this.number, vector, mean, step_size)
         exact = (
             received.mean_exact_arrays() if received.applied else ledger.layout.exact(this.arrays)
         )
@@ -497,24 +508,6 @@ class ErrorFeedbackStrategy(FedAvg):
                 f"choose a smaller one"
             ) from error
         return arrays
-
-    def _step(
-        self, this: OpenRound, vector: Vector, estimate: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return the next iterate; a compressed downlink may change the direction."""
-        step_size = self.method.server_step_size(self.step_size)
-
-        def step(direction: NDArray[np.float64]) -> NDArray[np.float64]:
-            iterate = vector.astype(np.float64)
-            moved, self._server_state = self.server.step(
-                self._server_state, iterate, direction, step_size
-            )
-            return moved
-
-        if self._broadcast is None:
-            return step(estimate)
-        rng = broadcast_generator(self.seed, this.number)
-        return self._broadcast.step(vector, estimate, step, step_size, rng)
 
 
 def _checked_seed(seed: object) -> int:

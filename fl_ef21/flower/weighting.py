@@ -1,14 +1,16 @@
 """Weights by smoothness: what EF21-W knows of its clients."""
 
-from collections.abc import ItemsView, Mapping, Sequence
+from collections.abc import ItemsView
 from math import isfinite
 from typing import Final, TypeAlias
+
+from fl_ef21.flower.clients import ByClient, by_client, value_of
 
 REPORTED: Final = "reported"
 SMOOTHNESS_KEY: Final = "smoothness"
 """Name of the metric in which clients report their Lᵢ."""
 
-Smoothness: TypeAlias = Mapping[str, float] | Sequence[float] | str
+Smoothness: TypeAlias = ByClient[float] | str
 
 
 class SmoothnessWeights:
@@ -36,10 +38,7 @@ class SmoothnessWeights:
             if not self.reported:
                 raise ValueError(f"smoothness={smoothness!r}: the only word is {REPORTED!r}")
             return
-        if isinstance(smoothness, Mapping):
-            given = dict(smoothness)
-        else:
-            given = {f"partition-id={i}": value for i, value in enumerate(smoothness)}
+        given = by_client(smoothness)
         if not given:
             raise ValueError("smoothness is empty; give one constant L_i for each client")
         for client, value in given.items():
@@ -53,14 +52,9 @@ class SmoothnessWeights:
         ValueError
             If constants were given, but none for this client.
         """
-        if client in self._known:
-            return self._known[client]
-        if not self.reported:
-            raise ValueError(
-                f"no smoothness constant was given for client {client!r}; "
-                f"known are {', '.join(sorted(self._known))}"
-            )
-        return self.mean()
+        if self.reported and client not in self._known:
+            return self.mean()
+        return value_of(self._known, client, "smoothness constant")
 
     def mean(self) -> float:
         """Return L_AM of the known clients, 1 if there is none."""

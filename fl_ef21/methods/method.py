@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fl_ef21.compressors import Compressor, Message, Vector
 from fl_ef21.methods.estimate import Estimate, fold_into
 
-State: TypeAlias = Mapping[str, Vector]
+State: TypeAlias = Mapping[str, NDArray[Any]]
 """A client's vectors by name, each of shape (d,); empty for methods without memory.
 
 Some are the fold of the messages that the server has applied, and it can make them too. The others

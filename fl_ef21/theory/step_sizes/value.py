@@ -40,6 +40,7 @@ class StepSize:
     kind: Kind
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "value", float(self.value))
         if not 0 < self.value < inf:
             raise ValueError(
                 f"the step size {self.formula} came out as {self.value!r}; the constants or "

@@ -1,0 +1,82 @@
+"""The payload of a reply: the message, for some methods the client's support, exact arrays.
+
+With supports the payload begins with the length of the support's encoding, as a varint; it is 0
+once the server has been told.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from fl_ef21.compressors import Dense, Message, Sparse, Support, Vector
+from fl_ef21.flower.protocol import ProtocolError
+from fl_ef21.wire import decode, encode
+from fl_ef21.wire.reader import Reader, varint
+
+SUPPORT: Final = "support"
+"""Name of the owned coordinates, int64, in a client's state."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A payload without its exact arrays, taken apart."""
+
+    support: Support | None
+    message: bytes
+
+
+def pack(message: bytes, support: Support | None) -> bytes:
+    """Return the bytes for a method with supports; the support itself only if it is news."""
+    told = b"" if support is None else encode_support(support)
+    return varint(len(told)) + told + message
+
+
+def unpack(payload: bytes, size: int) -> Told:
+    """Take the bytes apart again.
+
+    Raises
+    ------
+    ProtocolError, WireError
+        If they are no such payload.
+    """
+    reader = Reader(payload)
+    length = reader.varint("length of the support", 0, max(len(payload), 1))
+    told = bytes(reader.take(length, "support"))
+    support = decode_support(told, size) if told else None
+    return Told(support, bytes(reader.take(reader.left, "message")))
+
+
+def encode_support(support: Support) -> bytes:
+    """Return a set of coordinates as a message of ones."""
+    ones = np.ones(support.indices.size, np.float32)
+    return encode(Sparse(support.size, support.indices, ones))
+
+
+def decode_support(data: bytes, size: int) -> Support:
+    """Return the coordinates that were encoded.
+
+    Raises
+    ------
+    ProtocolError, WireError
+        If they are no set of coordinates.
+    """
+    message = decode(data, size=size)
+    if not isinstance(message, Sparse) or not message.indices.size:
+        raise ProtocolError("a support is a sparse message of at least one coordinate")
+    return Support(size, message.indices)
+
+
+def owned(signal: Vector, known: Support | None) -> Support:
+    """Return the coordinates that a client owns: those where its signal has ever been non-zero."""
+    found = np.flatnonzero(signal)
+    if known is not None:
+        found = np.union1d(known.indices, found)
+    return Support(signal.size, found if found.size else np.zeros(1, np.int64))
+
+
+def on_support(message: Message, support: Support) -> Message:
+    """Return a whole message as one on the support, outside of which it is zero."""
+    if isinstance(message, Dense):
+        return Sparse(support.size, support.indices, message.values[support.indices])
+    return message
