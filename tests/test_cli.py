@@ -1,22 +1,27 @@
 """The command line, over a study and engines that are stand-ins of a few lines."""
 
+import json
 import logging
+import math
 import re
 import signal
 import subprocess
 import sys
 import time
 import types
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from fl_ef21._version import __version__
-from fl_ef21.cli import app
+from fl_ef21.cli import app, showing
 from fl_ef21.engine import simulation
 from fl_ef21.engine import study as in_process
 from fl_ef21.engine.simulation import RunFailed
+from fl_ef21.flower.kinds import KINDS
+from fl_ef21.report.draw import draw_run
 from fl_ef21.report.run_folder import RunFolder
 from fl_ef21.report.summary import summarise
 
@@ -92,6 +97,7 @@ def engines(monkeypatch):
 
     monkeypatch.setattr(simulation, "run", stand_in("simulation"))
     monkeypatch.setattr(in_process, "run_study", stand_in("in-process"))
+    monkeypatch.setattr(showing, "draw_run", lambda folder: [])
     return engines
 
 
@@ -107,7 +113,8 @@ def words(text):
 # What a run says and passes on
 
 
-def test_a_run_ends_with_table_figures_and_folder(study, engines, tmp_path):
+def test_a_run_ends_with_table_figures_and_folder(study, engines, tmp_path, monkeypatch):
+    monkeypatch.setattr(showing, "draw_run", draw_run)
     out = tmp_path / "out"
     result = simulate(study, "--out", out, "--rounds", 10)
     assert result.exit_code == 0, result.output
@@ -168,7 +175,7 @@ def test_the_default_folder_is_named_after_study_and_time(study, engines, tmp_pa
     ("arguments", "message"),
     [
         (["--compressor", "topk:1.5"], "--compressor: .*1.5"),
-        (["--compressor", "zip"], "--compressor: unknown compressor 'zip'; known are identity"),
+        (["--compressor", "zip"], "--compressor: unknown compressor 'zip'; known are bernoulli"),
         (["--partition", "nonsense"], "--partition: .*nonsense"),
         (["--step-size", "-1"], "--step-size: step size -1 is outside .0, ∞.; give a positive"),
         (["--step-size", "nan"], "--step-size: step size nan is outside"),
@@ -263,7 +270,7 @@ def test_a_run_without_a_summary_is_a_failed_run(study, engines, tmp_path):
 
 SLEEPER = """
 import pathlib, time
-from fl_ef21.cli import app
+from fl_ef21.cli import app, showing
 from fl_ef21.engine import simulation
 def run(study, *, clients, run_config, on_poll):
     try:
@@ -288,6 +295,98 @@ def test_a_signal_unwinds_the_engine(study, tmp_path, sent, code):
     assert (tmp_path / "out" / "cleaned").exists()
 
 
+# The quickstart itself, with every method
+
+
+FLAGS = {
+    "ef21-sgd": ["--minibatch", 8],
+    "ef21-sgdm": ["--minibatch", 8],
+    "ef21-page": ["--minibatch", 8],
+    "ef21-pp": ["--participation", 0.5],
+    "ef21-prox": ["--server", "prox:l1:0.01"],
+    "ef21-bc": ["--downlink", "topk:0.1"],
+    "ef21-p": ["--downlink", "topk:0.1"],
+}
+MORE = {
+    "ef21-w:reported": [],
+    "ef21-page:0.5": ["--minibatch", 8, "--step-size", "theory"],
+    "econtrol:0.05": ["--initialisation", "full", "--step-size", "theory"],
+    "ef21": ["--server", "regularised:l2:0.1", "--downlink", "ef21-p:topk:0.1"],
+    "ef21-rf": ["--step-size", "theory", "--participation", 0.5],
+    "dasha:0.1": ["--scope", "layer", "--compressor", "natural", "--step-size", 0.05],
+}
+CASES = [(name, FLAGS.get(name, [])) for name in KINDS] + list(MORE.items())
+
+
+@pytest.fixture
+def quickstart(tmp_path, monkeypatch):
+    """Run the quickstart in this process on a small data set, without figures."""
+    monkeypatch.setattr("fl_ef21.report.draw.draw_run", lambda folder: [])  # the study's own
+    monkeypatch.setattr(showing, "draw_run", lambda folder: [])
+
+    def run(method, *flags, rounds=3):
+        out = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        small = ("--engine", "in-process", "--data", "wine", "--clients", 4, "--rounds", rounds)
+        result = simulate("--method", method, *small, *flags, "--out", out)
+        assert result.exit_code == 0, result.output
+        rows = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+        return result.stdout, [row for row in rows if row["method"] == rows[-1]["method"]]
+
+    return run
+
+
+@pytest.mark.parametrize(("method", "flags"), CASES, ids=[" ".join(map(str, c)) for c in CASES])
+def test_the_quickstart_runs_every_method(quickstart, method, flags):
+    shown, rows = quickstart(method, *flags)
+    assert [row["round"] for row in rows] == [0, 1, 2, 3]
+    assert all(math.isfinite(row["loss"]) for row in rows)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert all(row["rejections"] == row["failures"] == 0 for row in rows)
+    taking_part = 2 if 0.5 in flags else 4
+    assert [row["clients"] for row in rows[1:]] == [taking_part] * 3
+    assert f"4 clients · {method}" in shown
+    title = "uncompressed" if method == "gd" else KINDS[method.partition(":")[0]].title
+    assert rows[0]["method"].startswith(title)
+
+
+def test_weights_by_smoothness_take_the_same_path(quickstart):
+    """Top-k is positively homogeneous: EF21-W and cloning differ in the step that theory allows."""
+    expected = quickstart("ef21", "--compressor", "topk:2", rounds=8)[1][-1]
+    for method in ("ef21-w", "cloning"):
+        found = quickstart(method, "--compressor", "topk:2", rounds=8)[1][-1]
+        assert found["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_a_regulariser_on_the_server_leaves_the_objective_as_it_is(quickstart):
+    plain = quickstart("gd")[1]
+    rare = quickstart("ef21-rf", "--compressor", "identity")[1]
+    losses = [row["loss"] for row in plain]
+    assert [row["loss"] for row in rare] == pytest.approx(losses, rel=1e-5)
+
+
+def test_clients_report_their_loss_on_all_rows(quickstart):
+    _, rows = quickstart("ef21-sgdm:0.5", "--minibatch", 8)
+    for before, row in pairwise(rows):
+        assert row["train_loss"] == pytest.approx(before["loss"], rel=1e-6)
+
+
+def test_minibatches_are_drawn_and_may_be_all_rows(quickstart):
+    whole = [row["loss"] for row in quickstart("ef21")[1]]
+    assert [row["loss"] for row in quickstart("ef21", "--minibatch", 1000)[1]] == whole
+    assert [row["loss"] for row in quickstart("ef21", "--minibatch", 8)[1]] != whole
+    # With probability 1 EF21-PAGE asks for all rows whatever the minibatch.
+    assert [row["loss"] for row in quickstart("ef21-page:1", "--minibatch", 8)[1]] == whole
+
+
+def test_a_theorems_step_is_that_of_the_library(quickstart):
+    steps = {
+        rule: quickstart("ef21", "--step-size", rule)[1][-1]["step_size"]
+        for rule in ("2021", "published", "theory", "1/L")
+    }
+    assert list(steps.values()) == sorted(steps.values())
+    assert steps["2021"] < 0.01 < steps["1/L"] < 1
+
+
 # Help
 
 
@@ -304,7 +403,8 @@ def test_version():
 def test_help_shows_every_flag():
     shown = simulate("--help").stdout
     flags = ["data", "clients", "partition", "compressor", "step-size", "rounds", "engine", "out"]
-    assert all(f"--{flag}" in shown for flag in [*flags, "seed"])
+    flags += ["seed", "method", "server", "downlink", "participation", "scope", "minibatch"]
+    assert all(f"--{flag} " in shown for flag in [*flags, "initialisation"])
     assert "[default: simulation]" in shown
 
 

@@ -1,19 +1,18 @@
 """Strategies from texts, as they stand on the command line and in run configs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from fl_ef21.compressors import Compressor, Contractive, Identity, Unbiased
 from fl_ef21.compressors import from_text as compressor_from_text
 from fl_ef21.flower.kinds import (
     BY_SMOOTHNESS,
-    DEFAULT_COMPRESSORS,
     KINDS,
     ON_MINIBATCHES,
     SettingError,
+    about,
+    fitting_compressor,
     method_parts,
 )
+from fl_ef21.flower.stepping import WORDS
 from fl_ef21.flower.strategy import ErrorFeedbackStrategy
 from fl_ef21.flower.weighting import REPORTED
 from fl_ef21.methods import downlink as downlinks
@@ -70,77 +69,24 @@ def strategy_from_texts(
     ('diana', 'natural', 0.1)
     """
     name, argument = method_parts(method)
+    if name == "ef21-w" and argument == REPORTED:
+        options["smoothness"], argument = REPORTED, ""
     _check_numbers(name, participation, minibatch)
     given = {
+        "compressor": fitting_compressor(name, compressor),
         "step_size": _step(step_size),
         "fraction_train": participation,
-        **_smoothness(name, argument, options.pop("smoothness", None)),
         **_argument(name, argument),
+        **_smoothness(name, options.pop("smoothness", None)),
         **_initialisation(name, initialisation),
         **_server(name, server),
         **_downlink(name, downlink),
         **options,
     }
-    if name != "ef21-p":
-        given["compressor"] = fitting_compressor(name, compressor)
-    else:
-        fitting_compressor(name, compressor)
-    with _about("method"):
+    if name == "ef21-p":  # its uplink is Identity by itself
+        del given["compressor"]
+    with about("method"):
         return KINDS[name].strategy(**given)
-
-
-def fitting_compressor(method: str, text: str | None = None) -> Compressor:
-    """Return the compressor of a text, or without one the method's default.
-
-    Raises
-    ------
-    SettingError
-        If it is not of the kind that the method needs; the text names one that is.
-
-    Examples
-    --------
-    >>> fitting_compressor("marina")
-    <UnbiasedRandK unbiased-randk:0.02>
-    """
-    name, _ = method_parts(method)
-    needs = KINDS[name].needs
-    with _about("compressor"):
-        found = compressor_from_text(text or KINDS[name].compressor)
-    if needs == "whole" and not isinstance(found, Identity):
-        raise SettingError("compressor", _whole(name, found))
-    if needs == "unbiased" and not isinstance(found, Unbiased):
-        raise SettingError(
-            "compressor",
-            f"{name} needs an unbiased compressor, and {found} is not; give "
-            f"--compressor {_unbiased_form(found)}, or natural, or qsgd:16",
-        )
-    if needs == "contractive" and not isinstance(found, Contractive):
-        raise SettingError(
-            "compressor",
-            f"{name} needs a contractive compressor, and {found} is not; give "
-            f"--compressor {_contractive_form(found)}",
-        )
-    return found
-
-
-def _unbiased_form(compressor: Compressor) -> str:
-    name, _, amount = str(compressor).partition(":")
-    if name in ("topk", "randk") and "|" not in amount:
-        return f"unbiased-randk:{amount}"
-    return DEFAULT_COMPRESSORS["unbiased"]
-
-
-def _contractive_form(compressor: Compressor) -> str:
-    text = str(compressor)
-    return text.removeprefix("unbiased-") if text.startswith("unbiased-") else f"shrunk-{text}"
-
-
-def _whole(name: str, found: Compressor) -> str:
-    other = "--method ef21" if name == "gd" else "--method ef21 --downlink ef21-p:topk:0.1"
-    return (
-        f"{name} sends whole gradients: give --compressor identity; to compress them with {found} "
-        f"give {other}"
-    )
 
 
 def _check_numbers(name: str, participation: float, minibatch: int | None) -> None:
@@ -160,18 +106,18 @@ def _check_numbers(name: str, participation: float, minibatch: int | None) -> No
 
 
 def _step(text: float | str) -> float | str:
+    if text in WORDS:  # first, as one of them is 2021
+        return text
     try:
         return float(text)
     except ValueError:
         return text
 
 
-def _smoothness(name: str, argument: str, given: object) -> dict[str, object]:
+def _smoothness(name: str, given: object) -> dict[str, object]:
     """Return the clients' constants for the methods that weigh by them."""
     if name not in BY_SMOOTHNESS:
         return {}
-    if name == "ef21-w" and argument == REPORTED:
-        return {"smoothness": REPORTED}
     if given is None:
         raise SettingError(
             "method", f"{name} weighs clients by their constants L_i; give them as smoothness="
@@ -182,7 +128,7 @@ def _smoothness(name: str, argument: str, given: object) -> dict[str, object]:
 def _argument(name: str, argument: str) -> dict[str, float]:
     """Return the number that stands behind the colon of a method's text."""
     parameter = KINDS[name].parameter
-    if not argument or (name == "ef21-w" and argument == REPORTED):
+    if not argument:
         return {}
     if not parameter:
         raise SettingError("method", f"{name} takes no argument, got {argument!r}; write {name}")
@@ -203,7 +149,7 @@ def _initialisation(name: str, word: str) -> dict[str, str]:
 
 
 def _server(name: str, text: str) -> dict[str, ServerStep]:
-    with _about("server"):
+    with about("server"):
         step = server_from_text(text)
     last = step.then if isinstance(step, Regularised) else step
     if name == "ef21-prox" and not isinstance(last, Prox | Box):
@@ -226,11 +172,12 @@ def _downlink(name: str, text: str) -> dict[str, Any]:
             raise SettingError(
                 "downlink", f"{name} compresses what the server sends; give --downlink topk:0.1"
             )
-        with _about("downlink"):
-            return {"downlink_compressor": compressor_from_text(text.removeprefix(f"{name}:"))}
+        with about("downlink"):
+            downlink = downlinks.from_text(f"{name}:{text.removeprefix(f'{name}:')}")
+        return {"downlink_compressor": downlink.compressor}
     if not text:
         return {}
-    with _about("downlink"):
+    with about("downlink"):
         if text.partition(":")[0] not in known:
             compressor_from_text(text)
             forms = " or ".join(f"{form}:{text}" for form in known)
@@ -238,20 +185,15 @@ def _downlink(name: str, text: str) -> dict[str, Any]:
         return {"downlink": downlinks.from_text(text)}
 
 
-def server_step_of(strategy_text: str, server: str) -> ServerStep:
-    """Return the server's step that a method's text and a server's text mean together."""
-    name, argument = method_parts(strategy_text)
+def server_step_of(method: str, server: str = "descent") -> ServerStep:
+    """Return the server's step of a method's text and a server's text, for a baseline to take too.
+
+    Examples
+    --------
+    >>> server_step_of("ef21-hb:0.5"), server_step_of("ef21", "box:-1:1")
+    (<HeavyBall heavy-ball:0.5>, <Box box:-1.0:1.0>)
+    """
+    name, argument = method_parts(method)
     if name != "ef21-hb":
         return server_from_text(server)
     return HeavyBall(**_argument(name, argument))
-
-
-@contextmanager
-def _about(key: str) -> Iterator[None]:
-    """Say which setting an error of the library is about."""
-    try:
-        yield
-    except SettingError:
-        raise
-    except ValueError as error:
-        raise SettingError(key, str(error)) from error

@@ -10,7 +10,7 @@ from flwr.common import log
 from flwr.serverapp import Grid
 
 from fl_ef21.compressors import Compressor
-from fl_ef21.flower.broadcast import Update
+from fl_ef21.flower.broadcast import WHOLE, Update
 from fl_ef21.flower.ledger import Ledger, RejectedError, read_reply
 from fl_ef21.flower.meter import MessageSize, measure
 from fl_ef21.flower.policy import LayerPolicy
@@ -79,7 +79,7 @@ class Terms:
             digest=ack.digest,
             supports=self.supports,
             downlink=self.downlink if update else "",
-            base=update.base if update else 0,
+            base=update.base if update else WHOLE,
             version=update.version if update else 0,
             model_digest=update.digest if update else b"",
             direction=update.direction if update else b"",

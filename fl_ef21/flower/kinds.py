@@ -1,10 +1,13 @@
 """The methods by the words of the command line and of run configs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from fl_ef21.compressors import Compressor, Contractive, Identity, Unbiased
+from fl_ef21.compressors import from_text as compressor_from_text
 from fl_ef21.flower import strategies
 from fl_ef21.flower.strategy import ErrorFeedbackStrategy
 
@@ -134,3 +137,68 @@ def method_title(text: str) -> str:
     """
     name, argument = method_parts(text)
     return f"{KINDS[name].title}:{argument}" if argument else KINDS[name].title
+
+
+def fitting_compressor(method: str, text: str | None = None) -> Compressor:
+    """Return the compressor of a text, or without one the method's default.
+
+    Raises
+    ------
+    SettingError
+        If it is not of the kind that the method needs; the text names one that is.
+
+    Examples
+    --------
+    >>> fitting_compressor("marina")
+    <UnbiasedRandK unbiased-randk:0.02>
+    """
+    name, _ = method_parts(method)
+    needs = KINDS[name].needs
+    with about("compressor"):
+        found = compressor_from_text(text or KINDS[name].compressor)
+    if needs == "whole" and not isinstance(found, Identity):
+        raise SettingError("compressor", _whole(name, found))
+    if needs == "unbiased" and not isinstance(found, Unbiased):
+        raise SettingError(
+            "compressor",
+            f"{name} needs an unbiased compressor, and {found} is not; give "
+            f"--compressor {_unbiased_form(found)}, or natural, or qsgd:16",
+        )
+    if needs == "contractive" and not isinstance(found, Contractive):
+        raise SettingError(
+            "compressor",
+            f"{name} needs a contractive compressor, and {found} is not; give "
+            f"--compressor {_contractive_form(found)}",
+        )
+    return found
+
+
+def _unbiased_form(compressor: Compressor) -> str:
+    name, _, amount = str(compressor).partition(":")
+    if name in ("topk", "randk") and "|" not in amount:
+        return f"unbiased-randk:{amount}"
+    return DEFAULT_COMPRESSORS["unbiased"]
+
+
+def _contractive_form(compressor: Compressor) -> str:
+    text = str(compressor)
+    return text.removeprefix("unbiased-") if text.startswith("unbiased-") else f"shrunk-{text}"
+
+
+def _whole(name: str, found: Compressor) -> str:
+    other = "--method ef21" if name == "gd" else "--method ef21 --downlink ef21-p:topk:0.1"
+    return (
+        f"{name} sends whole gradients: give --compressor identity; to compress them with {found} "
+        f"give {other}"
+    )
+
+
+@contextmanager
+def about(key: str) -> Iterator[None]:
+    """Say which setting an error of the library is about."""
+    try:
+        yield
+    except SettingError:
+        raise
+    except ValueError as error:
+        raise SettingError(key, str(error)) from error

@@ -5,7 +5,7 @@ in place of the app's arrays.
 """
 
 import struct
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from hashlib import blake2b
 from math import isfinite
 from typing import Any, Final, Literal, Self, TypeAlias
@@ -102,22 +102,22 @@ class Instruction:
     round: int
     method: str
     compressor: str
-    scope: str
-    exact_below: int
-    signal: str
     seed: int
-    step_size: float
-    scale: float
-    coin: bool
     seq: int
     digest: bytes
-    supports: bool
-    downlink: str
-    base: int
-    version: int
-    model_digest: bytes
-    direction: bytes
-    roll_call: bool
+    signal: str = "update"
+    scope: str = "global"
+    exact_below: int = 0
+    step_size: float = 1.0
+    scale: float = 1.0
+    coin: bool = False
+    supports: bool = False
+    downlink: str = ""
+    base: int = -1
+    version: int = 0
+    model_digest: bytes = b""
+    direction: bytes = b""
+    roll_call: bool = False
 
     @property
     def ack(self) -> Ack:
@@ -125,9 +125,19 @@ class Instruction:
         return Ack(self.seq, self.digest)
 
     def to_record(self) -> ConfigRecord:
-        """Return the values as a ConfigRecord, underscores in names as hyphens."""
-        names = [field.name for field in fields(self)]
-        return ConfigRecord({name.replace("_", "-"): getattr(self, name) for name in names})
+        """Return the values as a ConfigRecord, underscores in names as hyphens.
+
+        What has its usual value is left out: every field costs bytes in every message.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        usual = {field.name: field.default for field in fields(self)}
+        return ConfigRecord(
+            {
+                name.replace("_", "-"): value
+                for name, value in values.items()
+                if usual[name] is MISSING or value != usual[name]
+            }
+        )
 
     @classmethod
     def from_record(cls, record: ConfigRecord) -> Self:
@@ -140,7 +150,10 @@ class Instruction:
         """
         values: dict[str, Any] = {}
         for field in fields(cls):
-            value = record.get(field.name.replace("_", "-"))
+            name = field.name.replace("_", "-")
+            if name not in record and field.default is not MISSING:
+                continue
+            value = record.get(name)
             if type(value) is not field.type:
                 expected = getattr(field.type, "__name__", field.type)
                 raise ProtocolError(

@@ -468,7 +468,7 @@ class ErrorFeedbackStrategy(FedAvg):
         return replace(
             self._terms,
             method=str(self.method.fitted(self.compressor, size)),
-            step_size=self.step_size,
+            step_size=self.step_size if self.method.clients_use_step_size else 1.0,
             coin=self.method.coin(rng, self.compressor, size),
         )
 

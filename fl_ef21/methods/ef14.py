@@ -23,6 +23,7 @@ class EF14(WithoutArguments):
     """Compress the step and the error that earlier steps have left."""
 
     name = "ef14"
+    clients_use_step_size = True
 
     def check(self, compressor: Compressor) -> None:
         """Refuse compressors without a contraction α."""

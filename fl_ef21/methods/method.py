@@ -77,11 +77,14 @@ class Method(ABC):
         Whether rounds have a coin; see :class:`Turn`.
     needs_previous : bool
         Whether clients need the signal at their last model too.
+    clients_use_step_size : bool
+        Whether clients multiply by γ.
     """
 
     name: ClassVar[str]
     tosses_coin: ClassVar[bool] = False
     needs_previous: ClassVar[bool] = False
+    clients_use_step_size: ClassVar[bool] = False
 
     @property
     def counts_silent_clients(self) -> bool:

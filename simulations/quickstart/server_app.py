@@ -10,10 +10,10 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord
 from flwr.common import log
 from flwr.serverapp import Grid, ServerApp
-from task import Federation, choose_step_size, load_federation
+from methods import strategies, train_config
+from task import Federation, load_federation
 
-from fl_ef21 import DCGD, EF21, ErrorFeedbackStrategy, Identity
-from fl_ef21.compressors import from_text
+from fl_ef21 import ErrorFeedbackStrategy
 from fl_ef21.flower import RoundRecord
 from fl_ef21.report.draw import draw_run
 from fl_ef21.report.run_folder import RunFolder
@@ -34,46 +34,28 @@ def main(grid: Grid, context: Context) -> None:
     federation = load_federation(config, clients)
 
     rounds, models = int(config["rounds"]), {}
-    strategies = _methods(federation, config, clients)
-    for label, strategy in strategies.items():
+    chosen = strategies(federation, config)
+    for label, strategy in chosen.items():
         log(INFO, "Training %s", label)
-        models[label] = _train(grid, label, strategy, federation, rounds, folder)
+        told = train_config(federation, config, label)
+        models[label] = _train(grid, label, strategy, federation, rounds, folder, told)
 
     np.savez(folder.path / "model.npz", **models)
     folder.write_summary(
         {
             "study": "quickstart",
+            "method": str(config["method"]),
             "status": "completed",
             "seconds": time.perf_counter() - started,
             "problem": _describe(federation),
             "methods": [
-                {**totals, **_envelopes(strategies[totals["method"]])}
+                {**totals, **_envelopes(chosen[totals["method"]])}
                 for totals in summarise(folder.rows())
             ],
         }
     )
     draw_run(folder)
     log(INFO, "Results are in %s", folder.path)
-
-
-def _methods(
-    federation: Federation, config: dict[str, Any], clients: int
-) -> dict[str, ErrorFeedbackStrategy]:
-    compressor = from_text(str(config["compressor"]))
-    ef21_step, plain_step = choose_step_size(
-        str(config["step-size"]), federation.constants(), compressor, federation.dimension
-    )
-    common = {
-        "signal": "gradient",
-        "seed": int(config["seed"]),
-        "fraction_evaluate": 0.0,
-        "min_train_nodes": clients,
-        "min_available_nodes": clients,
-    }
-    return {
-        "uncompressed": DCGD(Identity(), plain_step, **common),
-        f"EF21 {compressor}": EF21(compressor, ef21_step, **common),
-    }
 
 
 def _train(
@@ -83,6 +65,7 @@ def _train(
     federation: Federation,
     rounds: int,
     folder: RunFolder,
+    told: ConfigRecord,
 ) -> np.ndarray:
     def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord:
         evaluation = federation.evaluate(arrays["weights"].numpy().astype(np.float64))
@@ -98,7 +81,7 @@ def _train(
         grid,
         ArrayRecord({"weights": Array(start)}),
         num_rounds=rounds,
-        train_config=ConfigRecord({"clients": len(federation.objectives)}),
+        train_config=told,
         evaluate_fn=evaluate,
         callbacks=[record],
     )
@@ -124,7 +107,7 @@ def _envelopes(strategy: ErrorFeedbackStrategy) -> dict[str, int]:
 
 
 def _describe(federation: Federation) -> dict[str, Any]:
-    constants = federation.constants()
+    constants = federation.constants
     return {
         "data": federation.dataset.name,
         "rows": len(federation.dataset.labels),

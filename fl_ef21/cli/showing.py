@@ -1,0 +1,34 @@
+"""What a run says at its end."""
+
+from rich.console import Console
+
+from fl_ef21.engine.studies import Study
+from fl_ef21.report.draw import draw_run
+from fl_ef21.report.run_folder import RunFolder
+from fl_ef21.report.summary import describe_problem, headline
+from fl_ef21.report.table import summary_table
+
+
+def show(study: Study, folder: RunFolder) -> None:
+    """Print the table, where the figures and records are, and what to try next."""
+    console = Console(highlight=False, markup=False)
+    summary = folder.summary()
+    problem = summary.get("problem", {})
+    config = folder.config()
+    method = str(config.get("method", ""))
+    title = headline(summary["study"], config, problem.get("clients"))
+    title = f"{title} · {method}" if method else title
+    console.print(summary_table(summary["methods"], title, console.width))
+    lines = [("Problem", describe_problem(problem))] if problem else []
+    lines += [("Figure", str(figure)) for figure in draw_run(folder)]
+    lines += [("Records", str(folder.path))]
+    for word, text in lines:
+        console.print(f"{word:8} {text}", soft_wrap=True)
+    console.print(f"Next     {_advice(study.name, method)}", soft_wrap=True)
+
+
+def _advice(study: str, method: str) -> str:
+    if method in ("", "ef21"):
+        again = f"fl-ef21 simulate {study} --compressor topk:0.005"
+        return f"compare another compressor: {again}"
+    return f"compare with EF21: fl-ef21 simulate {study}"
