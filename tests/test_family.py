@@ -444,3 +444,52 @@ def test_clients_take_part_with_their_own_probabilities():
     assert strategy.step_size == expected
     with pytest.raises(ValueError, match=r"probability 0 of client partition-id=1 is not in"):
         EF21(TOP, probabilities=[1.0, 0])
+
+
+# The automatic step size
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["from 1/L", "from a millionth"])
+def test_auto_needs_no_constants_and_beats_the_theorems(known):
+    problem, theory = Quadratics(), Quadratics()
+    constants = problem.constants if known else None
+    auto = EF21(TOP, "auto", constants=constants, **options())
+    iterates, _ = problem.run(auto, 60, isolation="none", rollback=False)
+    by_theorem = EF21(TOP, "theory", constants=problem.constants, **options())
+    slower, _ = theory.run(by_theorem, 60, isolation="none", rollback=False)
+    gap = problem.value(iterates[-1]) - problem.value(problem.best)
+    assert gap < 1e-2 * (problem.value(slower[-1]) - problem.value(problem.best))
+    steps = [row.step_size for row in auto.history]
+    assert steps[0] == (1 / problem.constants.L if known else 1e-6)
+    assert max(steps) > 10 * by_theorem.step_size
+
+
+def test_auto_goes_back_when_the_loss_rises():
+    problem = Quadratics()
+    auto = EF21(TOP, "auto", **options())
+    auto_start = auto._settle_step_size
+
+    def far_too_large(layout):
+        auto_start(layout)
+        auto.automatic = type(auto.automatic)(1e3)
+
+    auto._settle_step_size = far_too_large
+    iterates, _ = problem.run(auto, 80, isolation="none", rollback=False)
+    rejected = [t for t, row in enumerate(auto.history) if row.step_size == 0]
+    assert rejected[:1] == [1]
+    # A round that is rejected leads back to the model before, where clients are asked again.
+    np.testing.assert_array_equal(iterates[1], 0)
+    np.testing.assert_allclose(iterates[-1], problem.best, rtol=1e-2)
+
+
+def test_auto_asks_for_what_it_needs():
+    class Silent(Quadratics):
+        def loss(self, i, x):
+            return float("nan")
+
+    with pytest.raises(ValueError, match="needs the clients' losses: let the app return"):
+        Silent().run(EF21(TOP, "auto", **options()), 2)
+    with pytest.raises(ValueError, match="take steps back"):
+        EF14(TOP, "auto")
+    with pytest.raises(ValueError, match="take steps back"):
+        EF21BC(TOP, "auto", downlink_compressor=TOP)

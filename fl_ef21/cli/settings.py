@@ -5,11 +5,14 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from fl_ef21.engine.studies import Setting, Study
+
+if TYPE_CHECKING:
+    from fl_ef21.flower.strategy import ErrorFeedbackStrategy
 
 METHOD_KEYS: Final = (
     "method",
@@ -97,7 +100,7 @@ def _fitting(method: str, default: str) -> str:
     return ""
 
 
-def _check_step_rule(method: str, rule: str, strategy: Any) -> None:  # noqa: ANN401
+def _check_step_rule(method: str, rule: str, strategy: "ErrorFeedbackStrategy") -> None:
     """Refuse an unknown word, and a theorem that the method does not have."""
     import numpy as np
 

@@ -69,7 +69,7 @@ def history_row(this: OpenRound, received: Received, step_size: float) -> RoundR
         downlink_bytes=this.downlink.content,
         downlink_envelope_bytes=this.downlink.envelope,
         step_size=step_size,
-        train_loss=_train_loss(received.applied),
+        train_loss=train_loss(received.applied),
         estimate_error=_estimate_error(received.applied),
     )
 
@@ -91,7 +91,7 @@ def aggregate_metrics(
     return metrics
 
 
-def _train_loss(applied: Sequence[CheckedReply]) -> float | None:
+def train_loss(applied: Sequence[CheckedReply]) -> float | None:
     """Return the weighted mean loss if every client reports one under the same name."""
     for key in LOSS_KEYS:
         losses = [reply.metrics.get(key) for reply in applied]

@@ -152,6 +152,15 @@ def checked_rule(step_size: object, constants: object) -> StepSizeRule:
     return float(step_size)
 
 
+def require_reversible(method: Method, downlink: Downlink | None) -> None:
+    """Raise ``ValueError`` unless the server can go back to an earlier model on its own."""
+    if method.clients_use_step_size or isinstance(downlink, EF21BC):
+        raise ValueError(
+            f"step_size='auto' has to take steps back, which clients of "
+            f"{downlink or method} take part in; give a number, or a theorem's word"
+        )
+
+
 def describe(constants: Constants) -> Mapping[str, float]:
     """Return the constants that a person wants to see."""
     return {

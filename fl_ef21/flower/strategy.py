@@ -16,6 +16,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result
 
 from fl_ef21.compressors import Compressor
+from fl_ef21.flower.automatic import WITHOUT_CONSTANTS, AutomaticSteps
 from fl_ef21.flower.clients import ByClient
 from fl_ef21.flower.history import RoundRecord
 from fl_ef21.flower.instructing import NO_ROLL_CALL, Share, Terms, call_roll
@@ -38,7 +39,13 @@ from fl_ef21.flower.server_round import (
     history_row,
 )
 from fl_ef21.flower.shares import ClientShares
-from fl_ef21.flower.stepping import Recipe, StepSizeRule, checked_rule, describe
+from fl_ef21.flower.stepping import (
+    Recipe,
+    StepSizeRule,
+    checked_rule,
+    describe,
+    require_reversible,
+)
 from fl_ef21.methods import Method
 from fl_ef21.methods.downlink import Downlink
 from fl_ef21.methods.server import Descent, ServerStep
@@ -191,6 +198,9 @@ class ErrorFeedbackStrategy(FedAvg):
         )
         self.shares = ClientShares(compressor, budget, probabilities, constants)
         self.step_source: StepSize | None = None
+        self.automatic: AutomaticSteps | None = None
+        if self.step_rule == "auto":
+            require_reversible(method, downlink)
         self.model = ServerModel(server or Descent(), downlink, self.seed)
         self._timeout: float | None = None
         self._round: OpenRound | None = None
@@ -273,6 +283,11 @@ class ErrorFeedbackStrategy(FedAvg):
         """Compute the step size that a word means."""
         self.shares.settle(layout.size)
         recipe = self.recipe(layout)
+        if self.step_rule == "auto":
+            known = self.constants
+            initial = WITHOUT_CONSTANTS if known is None else 1 / known.L
+            self.automatic = AutomaticSteps(initial)
+            self.step_size = initial
         if isinstance(self.step_rule, str) and self.step_rule != "auto":
             assert self.constants is not None
             self.step_source = recipe.step_size(self.step_rule, self.constants)
@@ -286,6 +301,8 @@ class ErrorFeedbackStrategy(FedAvg):
                 )
 
     def _step_lines(self) -> list[str]:
+        if self.automatic is not None:
+            return [f"Step size: automatic, from {self.step_size:g} (empirical)"]
         lines = [f"Step size: {self.step_size:g} on the clients' {self.signal}s"]
         if self.step_source is not None:
             found = self.step_source
@@ -491,7 +508,16 @@ class ErrorFeedbackStrategy(FedAvg):
         silent = 0
         if self.method.counts_silent_clients:
             silent = sum(ledger.ack(node) == Ack() for node in this.nodes)
-        vector, mean = ledger.layout.vector(this.arrays), ledger.estimate.mean(silent)
+        arrays, mean = this.arrays, ledger.estimate.mean(silent)
+        if self.automatic is not None:
+            complete = len(received.applied) == len(ledger.joined())
+            arrays, self.step_size = self.automatic.judge(
+                this.arrays, received.applied, mean, complete=complete
+            )
+            self.history[-1] = replace(self.history[-1], step_size=self.step_size)
+            if arrays is not this.arrays:
+                self.model.forget_motion()
+        vector = ledger.layout.vector(arrays)
         step_size = self.method.server_step_size(self.step_size)
         model = self.model.step(this.number, vector, mean, step_size)
         exact = (

@@ -20,6 +20,11 @@ from typing import Any, ClassVar, Self
 from fl_ef21.theory.automatic import LARGEST, Verdict
 
 
+import os
+
+FAST = float(os.environ.get("FAST", "1.3"))
+
+
 @dataclass(frozen=True)
 class SampledState:
     """What the rule remembers between rounds: numbers by name and by client.
@@ -164,9 +169,9 @@ class SampledStepSize:
             promised=forget * state.promised + promised,
             variance=spread,
         )
-        if state.rest:
-            return replace(seen, rest=state.rest - 1), False
         factor = self._factor(seen)
+        if state.rest and factor > 0.25:
+            return replace(seen, rest=state.rest - 1), False
         after = replace(seen, step_size=factor * seen.step_size)
         if factor <= 0.5:
             return replace(self._rested(after), searching=False), True
@@ -180,6 +185,8 @@ class SampledStepSize:
         # Losses of a whole data set err independently; telescoping, minibatches' errors cancel.
         error = sqrt(state.variance) * (1.0 if self.noisy else 1 / sqrt(1 - self.memory**2))
         least, most = N - error, N + error
+        if most < -2 * P:
+            return 0.25
         if state.searching:
             if most < 0.4 * P:
                 return 0.25 if self.noisy else 0.12
@@ -187,7 +194,7 @@ class SampledStepSize:
             grows = (least > 0.6 * P or invisible) if self.noisy else most > 0.6 * P
             return 2.0 if grows else 1.0
         if least > 0.7 * P:
-            return 2.0 if self.noisy else 1.3
+            return 2.0 if self.noisy else FAST
         if least > 0.4 * P:
             return 1.2 if self.noisy else 1.1
         if most < 0:
