@@ -19,6 +19,13 @@ def path_from_environment(name: str) -> Path:
     return path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep real engines in one process: they share ports, and each takes all cores."""
+    for item in items:
+        if item.get_closest_marker("engine"):
+            item.add_marker(pytest.mark.xdist_group("engine"))
+
+
 @pytest.fixture(scope="session")
 def golden() -> dict:
     return json.loads(path_from_environment("FL_EF21_GOLDEN").read_text())

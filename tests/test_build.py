@@ -208,6 +208,8 @@ REFUSED = [
     ("--method ef21-hb --step-size theory", "--step-size: .*no confirmed step size; give a number"),
     ("--method diana --step-size 2021", "--step-size: .*unknown for diana; choose one of theory"),
     ("--method ef21-rf --step-size 2021", "--step-size: .*; choose one of theory, published"),
+    ("--method ef14 --step-size auto", "step_size='auto' has to take steps back, .*give a number"),
+    ("--step-size auto --downlink ef21-bc:topk:1", "take steps back, .*give a number"),
     ("--step-size published --participation 0.5", "--step-size: .*for full participation"),
 ]
 

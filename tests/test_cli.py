@@ -309,6 +309,7 @@ FLAGS = {
 }
 MORE = {
     "ef21-w:reported": [],
+    "ef21+": ["--step-size", "auto"],
     "ef21-page:0.5": ["--minibatch", 8, "--step-size", "theory"],
     "econtrol:0.05": ["--initialisation", "full", "--step-size", "theory"],
     "ef21": ["--server", "regularised:l2:0.1", "--downlink", "ef21-p:topk:0.1"],

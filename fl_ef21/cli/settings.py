@@ -82,8 +82,10 @@ def _method_settings(study: Study, given: dict[str, Setting]) -> dict[str, Setti
     texts: dict[str, Any] = {
         key.replace("-", "_"): everything[key] for key in METHOD_KEYS if key != "step-size"
     }
+    rule = str(everything["step-size"])
+    texts["step_size"] = rule if rule == "auto" else 1.0  # theorems are asked below
     strategy = strategy_from_texts(**texts, smoothness=[1.0], signal="gradient")
-    _check_step_rule(method, str(everything["step-size"]), strategy)
+    _check_step_rule(method, rule, strategy)
     return given
 
 

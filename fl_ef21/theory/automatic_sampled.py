@@ -3,13 +3,13 @@
 Empirical, like `fl_ef21.theory.automatic`. Like is compared with like: each client's loss with its
 own last one. With Dᵢ the decrease since then and Eᵢ the Σ γ‖ḡ‖² that the model has moved since:
 
-    N ← β N + mean of Dᵢ,  P ← β P + mean of Eᵢ,  e the standard error of N, from the spread of Dᵢ
-    γ × 1.1 if N − e > 0.4 P, × 1.3 if > 0.7 P;  × 0.9 if N + e < 0.2 P
-    γ × ½ if N + e < 0: the estimate lags, so N and P start again and γ rests for a while
+    N ← β N + mean of Dᵢ,  P ← β P + mean of Eᵢ,  e the error of N, from the spread of the Dᵢ
+    γ × 1.1 if N − e > 0.4 P, × 1.2 if > 0.7 P (noisy: 1.2 and 2);  × 0.9 if N + e < 0.2 P
+    γ × ½ if N + e < 0, × ¼ if < −2 P: ḡ lags, so N and P start again and γ rests for a while
 
 Until N + e < 0.4 P for the first time, γ doubles while N > 0.6 P. No finite model is taken back.
 Tried on 12 cases: without the rest γ collapses, because the loss goes on rising until ḡ has caught
-up; steps of 0 in that time, and forgetting at other rates, were worse.
+up; steps of 0 meanwhile, faster growth, and other rates of forgetting were worse.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,6 @@ from math import ceil, fsum, inf, isfinite, sqrt
 from typing import Any, ClassVar, Self
 
 from fl_ef21.theory.automatic import LARGEST, Verdict
-
-
-import os
-
-FAST = float(os.environ.get("FAST", "1.3"))
 
 
 @dataclass(frozen=True)
@@ -170,22 +165,22 @@ class SampledStepSize:
             variance=spread,
         )
         factor = self._factor(seen)
-        if state.rest and factor > 0.25:
-            return replace(seen, rest=state.rest - 1), False
-        after = replace(seen, step_size=factor * seen.step_size)
-        if factor <= 0.5:
-            return replace(self._rested(after), searching=False), True
-        if self.noisy and factor != 1:
+        if factor <= 0.25 or (factor == 0.5 and not state.rest):
+            after = self._rested(replace(seen, step_size=factor * state.step_size))
+            return replace(after, searching=False), True
+        if state.rest:
+            seen, factor = replace(seen, rest=state.rest - 1), 1.0
+        if self.noisy and (state.rest or factor != 1):
             kept = self.memory * seen.decrease, self.memory * seen.promised
-            after = replace(after, decrease=kept[0], promised=kept[1])
-        return after, factor != 1
+            seen = replace(seen, decrease=kept[0], promised=kept[1])
+        return replace(seen, step_size=factor * state.step_size), factor != 1
 
     def _factor(self, state: SampledState) -> float:
         N, P = state.decrease, state.promised
         # Losses of a whole data set err independently; telescoping, minibatches' errors cancel.
         error = sqrt(state.variance) * (1.0 if self.noisy else 1 / sqrt(1 - self.memory**2))
         least, most = N - error, N + error
-        if most < -2 * P:
+        if not self.noisy and most < -2 * P:
             return 0.25
         if state.searching:
             if most < 0.4 * P:
@@ -194,7 +189,7 @@ class SampledStepSize:
             grows = (least > 0.6 * P or invisible) if self.noisy else most > 0.6 * P
             return 2.0 if grows else 1.0
         if least > 0.7 * P:
-            return 2.0 if self.noisy else FAST
+            return 2.0 if self.noisy else 1.2
         if least > 0.4 * P:
             return 1.2 if self.noisy else 1.1
         if most < 0:
