@@ -43,7 +43,7 @@ def test_every_method_builds_with_defaults_that_fit(method):
     strategy = build(method)
     assert type(strategy) is KINDS[method].strategy
     assert str(strategy.compressor) == KINDS[method].compressor
-    assert strategy.step_rule == 1.0
+    assert strategy.steps.rule == 1.0
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_step_sizes_by_theorem():
         strategy = settled(EF21(TOP, word, constants=constants, **options()))
         expected = step_size("ef21", constants, alpha=3 / SIZE, form=word)
         assert strategy.step_size == strategy.history[0].step_size == expected
-    assert strategy.step_source.kind == "published"
+    assert strategy.steps.source.kind == "published"
     half = settled(EF21(TOP, "theory", constants=constants, fraction_train=0.5, **options()))
     assert half.step_size == step_size("ef21", constants, alpha=3 / SIZE, participation=0.5)
 
@@ -210,7 +210,7 @@ def test_every_method_knows_its_theorem(name, build, caplog):
     logging.getLogger("flwr").removeHandler(caplog.handler)
     assert 0 < strategy.step_size <= 1 / constants.L
     text = caplog.text
-    assert f"Step size by: {strategy.step_source.formula}" in text
+    assert f"Step size by: {strategy.steps.source.formula}" in text
     assert f"L = {constants.L:g}" in text
     assert "no theorem covers" not in text
 
@@ -386,7 +386,7 @@ def test_supports_are_learned_told_once_and_make_messages_shorter():
     assert problem.value(iterates[-1]) < problem.value(slower[-1])
     told, later = rare.history[0], rare.history[1]
     assert told.uplink_payload_bytes > later.uplink_payload_bytes
-    assert rare.step_source.kind == "derived"
+    assert rare.steps.source.kind == "derived"
 
 
 def test_full_supports_are_ef21():
@@ -467,13 +467,13 @@ def test_auto_needs_no_constants_and_beats_the_theorems(known):
 def test_auto_goes_back_when_the_loss_rises():
     problem = Quadratics()
     auto = EF21(TOP, "auto", **options())
-    auto_start = auto._settle_step_size
+    settle = auto.steps.settle
 
-    def far_too_large(layout):
-        auto_start(layout)
-        auto.automatic = type(auto.automatic)(1e3)
+    def far_too_large(recipe):
+        settle(recipe)
+        auto.steps.automatic = type(auto.steps.automatic)(1e3)
 
-    auto._settle_step_size = far_too_large
+    auto.steps.settle = far_too_large
     iterates, _ = problem.run(auto, 80, isolation="none", rollback=False)
     rejected = [t for t, row in enumerate(auto.history) if row.step_size == 0]
     assert rejected[:1] == [1]
@@ -493,3 +493,12 @@ def test_auto_asks_for_what_it_needs():
         EF14(TOP, "auto")
     with pytest.raises(ValueError, match="take steps back"):
         EF21BC(TOP, "auto", downlink_compressor=TOP)
+
+
+def test_auto_sees_what_the_server_adds():
+    problem, weight = Quadratics(), 3.0
+    server = Regularised("l2", weight)
+    auto = EF21(TOP, "auto", server=server, **options())
+    iterates, _ = problem.run(auto, 80, isolation="none", rollback=False)
+    expected = (problem.h * problem.c).mean(0) / (problem.h.mean(0) + weight)
+    np.testing.assert_allclose(iterates[-1], expected, rtol=1e-3)

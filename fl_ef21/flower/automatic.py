@@ -38,6 +38,7 @@ class AutomaticSteps:
         replies: Sequence[CheckedReply],
         estimate: NDArray[np.float64],
         *,
+        penalty: float,
         complete: bool,
     ) -> tuple[ArrayRecord, float]:
         """Return the model to step from, and γ.
@@ -49,7 +50,9 @@ class AutomaticSteps:
         replies : sequence of CheckedReply
             Of the round.
         estimate : ndarray of float64, shape (d,)
-            With the round's messages.
+            With the round's messages, and the gradient of what the server adds.
+        penalty : float
+            What the server adds to the clients' losses.
         complete : bool
             Whether all clients are among them: only then are losses of two rounds comparable.
 
@@ -70,7 +73,8 @@ class AutomaticSteps:
             return arrays, self.state.step_size
         product = 0.0 if self._along is None else float(np.sum(self._along * estimate))
         norm_squared = float(np.sum(estimate * estimate))
-        self.state, verdict = self.rule.observe(self.state, loss, norm_squared, product)
+        value = loss + penalty
+        self.state, verdict = self.rule.observe(self.state, value, norm_squared, product)
         if verdict.accepted or self._kept is None:
             self._kept = arrays
         if verdict.step_size > 0:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from fl_ef21.compressors import Compressor, Contractive, Identity, Selection, Unbiased
 from fl_ef21.methods import DCGD, EF21PAGE, EF21SGDM, EControl, Method
 from fl_ef21.methods.downlink import EF21BC, EF21P, Downlink
-from fl_ef21.methods.server import Box, Descent, HeavyBall, Prox, ServerStep
+from fl_ef21.methods.server import Box, Descent, HeavyBall, Prox, Regularised, ServerStep
 from fl_ef21.theory import Constants, StepSize, explain
 
 WORDS: Final = ("theory", "published", "2021", "auto")
@@ -48,9 +48,9 @@ class Recipe:
     @property
     def theorem(self) -> str:
         """Name of the method whose step size covers the run, as far as one does."""
-        if isinstance(self.server, HeavyBall):
+        if isinstance(self._step, HeavyBall):
             return "ef21-hb"
-        if isinstance(self.server, Prox | Box):
+        if isinstance(self._step, Prox | Box):
             return "ef21-prox"
         if self.downlink is not None:
             return self.downlink.name
@@ -59,12 +59,17 @@ class Recipe:
         return self.variant or self.method.name
 
     @property
+    def _step(self) -> ServerStep:
+        """The server step behind a regulariser, which only changes f."""
+        return self.server.then if isinstance(self.server, Regularised) else self.server
+
+    @property
     def uncovered(self) -> str:
         """What the theorem does not cover, in words; empty if it covers all."""
         special = [
             name
             for name, found in (
-                (str(self.server), self.server != Descent()),
+                (str(self._step), self._step != Descent()),
                 (str(self.downlink), self.downlink is not None),
                 (self.variant or self.method.name, self.variant or self.method.name != "ef21"),
                 (f"participation {self.participation}", self.participation != 1),

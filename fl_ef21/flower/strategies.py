@@ -1,16 +1,17 @@
 """One strategy a method: a few lines on top of the shared one."""
 
-from math import ceil
 from typing import Unpack
 
 from fl_ef21 import methods
 from fl_ef21.compressors import Compressor, Identity
 from fl_ef21.flower.ledger import CheckedReply, RejectedError
+from fl_ef21.flower.options import Options
 from fl_ef21.flower.stepping import StepSizeRule
-from fl_ef21.flower.strategy import ErrorFeedbackStrategy, Options
+from fl_ef21.flower.strategy import ErrorFeedbackStrategy
 from fl_ef21.flower.weighting import SMOOTHNESS_KEY, Smoothness, SmoothnessWeights
 from fl_ef21.methods import downlink
 from fl_ef21.methods.server import HeavyBall, ServerStep
+from fl_ef21.theory import Constants, clone_counts
 
 
 class EF21(ErrorFeedbackStrategy):
@@ -158,7 +159,9 @@ class Cloning(EF21W):
         given = SmoothnessWeights(smoothness)
         if given.reported:
             raise ValueError("cloning needs constants that are given, not reported ones")
-        clones = {client: ceil(value / given.mean()) for client, value in given.items()}
+        values = dict(given.items())
+        known = Constants(L=given.mean(), L_i=list(values.values()))
+        clones = dict(zip(values, clone_counts(known), strict=True))
         super().__init__(
             compressor, step_size, smoothness=clones, initialisation=initialisation, **options
         )

@@ -3,53 +3,40 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from logging import ERROR, INFO, WARNING
-from math import nan
+from logging import ERROR, INFO
 from numbers import Integral
 from secrets import token_bytes
-from typing import ClassVar, Final, TypedDict, Unpack
+from typing import ClassVar, Final, Unpack
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.common import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg, Result
+from numpy.typing import NDArray
 
 from fl_ef21.compressors import Compressor
-from fl_ef21.flower.automatic import WITHOUT_CONSTANTS, AutomaticSteps
 from fl_ef21.flower.clients import ByClient
 from fl_ef21.flower.history import RoundRecord
 from fl_ef21.flower.instructing import NO_ROLL_CALL, Share, Terms, call_roll
 from fl_ef21.flower.layout import Layout, LayoutError
 from fl_ef21.flower.ledger import CheckedReply, Ledger
 from fl_ef21.flower.meter import measure
+from fl_ef21.flower.options import FedAvgArguments
 from fl_ef21.flower.policy import LayerPolicy
 from fl_ef21.flower.protocol import SIGNALS, Ack, ProtocolError
 from fl_ef21.flower.receiving import Received, receive
 from fl_ef21.flower.sampling import connected_nodes, draw, draw_independently
-from fl_ef21.flower.seeding import (
-    coin_generator,
-    sampling_generator,
-)
+from fl_ef21.flower.seeding import coin_generator, sampling_generator
 from fl_ef21.flower.server_model import ServerModel
-from fl_ef21.flower.server_round import (
-    MetricsAggregator,
-    OpenRound,
-    aggregate_metrics,
-    history_row,
-)
+from fl_ef21.flower.server_round import OpenRound, aggregate_metrics, history_row
 from fl_ef21.flower.shares import ClientShares
-from fl_ef21.flower.stepping import (
-    Recipe,
-    StepSizeRule,
-    checked_rule,
-    describe,
-    require_reversible,
-)
+from fl_ef21.flower.stepping import Recipe, StepSizeRule
+from fl_ef21.flower.steps import Steps
 from fl_ef21.methods import Method
 from fl_ef21.methods.downlink import Downlink
 from fl_ef21.methods.server import Descent, ServerStep
-from fl_ef21.theory import Constants, StepSize
+from fl_ef21.theory import Constants
 
 Callback = Callable[[RoundRecord, ArrayRecord], None]
 EvaluateFn = Callable[[int, ArrayRecord], MetricRecord | None]
@@ -59,35 +46,6 @@ MOD_IS_MISSING: Final = (
     "no client runs ef21_mod, so none can read the instructions; add it to "
     "the client app: ClientApp(mods=[ef21_mod])"
 )
-
-
-class FedAvgArguments(TypedDict, total=False):
-    """FedAvg's arguments, with its names, meanings and defaults."""
-
-    fraction_train: float
-    fraction_evaluate: float
-    min_train_nodes: int
-    min_evaluate_nodes: int
-    min_available_nodes: int
-    weighted_by_key: str
-    arrayrecord_key: str
-    configrecord_key: str
-    train_metrics_aggr_fn: MetricsAggregator | None
-    evaluate_metrics_aggr_fn: MetricsAggregator | None
-
-
-class Options(FedAvgArguments, total=False):
-    """What every strategy takes beside its method and compressor; see ErrorFeedbackStrategy."""
-
-    server: ServerStep | None
-    downlink: Downlink | None
-    budget: int | None
-    probabilities: ByClient[float] | None
-    constants: Constants | None
-    signal: str
-    scope: str
-    exact_below: int
-    seed: int
 
 
 class ErrorFeedbackStrategy(FedAvg):
@@ -180,9 +138,7 @@ class ErrorFeedbackStrategy(FedAvg):
             raise ValueError(f"signal={signal!r} is unknown; choose one of {', '.join(SIGNALS)}")
         self.method = method
         self.compressor = compressor
-        self.constants = constants
-        self.step_rule = checked_rule(step_size, constants)
-        self.step_size = self.step_rule if isinstance(self.step_rule, float) else nan
+        self.steps = Steps(step_size, constants, method, downlink)
         self.signal = signal
         self.seed = _checked_seed(seed)
         self.history: list[RoundRecord] = []
@@ -197,13 +153,14 @@ class ErrorFeedbackStrategy(FedAvg):
             downlink=str(downlink or ""),
         )
         self.shares = ClientShares(compressor, budget, probabilities, constants)
-        self.step_source: StepSize | None = None
-        self.automatic: AutomaticSteps | None = None
-        if self.step_rule == "auto":
-            require_reversible(method, downlink)
         self.model = ServerModel(server or Descent(), downlink, self.seed)
         self._timeout: float | None = None
         self._round: OpenRound | None = None
+
+    @property
+    def step_size(self) -> float:
+        """The step size γ of the round; NaN before the word for it is settled."""
+        return self.steps.value
 
     def summary(self) -> None:
         """Log the method, compressor and step size, then FedAvg's settings."""
@@ -211,7 +168,7 @@ class ErrorFeedbackStrategy(FedAvg):
         log(INFO, "\t│\t├── Method: %s", self.method)
         log(INFO, "\t│\t├── Compressor: %s, scope %s", self.compressor, self.policy.scope)
         log(INFO, "\t│\t├── Server step: %s", self.model.server)
-        for line in self._step_lines():
+        for line in self.steps.lines(self.signal):
             log(INFO, "\t│\t├── %s", line)
         log(INFO, "\t│\t└── Seed: %d", self.seed)
         super().summary()
@@ -244,7 +201,9 @@ class ErrorFeedbackStrategy(FedAvg):
         """
         self.history, self.ledger, self._timeout = [], None, timeout
         self.model.restart()
-        self._settle_step_size(Layout.of(initial_arrays, self.policy.exact_below))
+        layout = Layout.of(initial_arrays, self.policy.exact_below)
+        self.shares.settle(layout.size)
+        self.steps.settle(self.recipe(layout))
 
         # Flower calls this before the first round and after each one, when training and
         # evaluation are done: the only hook that its loop has.
@@ -278,39 +237,6 @@ class ErrorFeedbackStrategy(FedAvg):
             counts=self.shares.counts,
             size=layout.size,
         )
-
-    def _settle_step_size(self, layout: Layout) -> None:
-        """Compute the step size that a word means."""
-        self.shares.settle(layout.size)
-        recipe = self.recipe(layout)
-        if self.step_rule == "auto":
-            known = self.constants
-            initial = WITHOUT_CONSTANTS if known is None else 1 / known.L
-            self.automatic = AutomaticSteps(initial)
-            self.step_size = initial
-        if isinstance(self.step_rule, str) and self.step_rule != "auto":
-            assert self.constants is not None
-            self.step_source = recipe.step_size(self.step_rule, self.constants)
-            self.step_size = self.step_source.value
-            if recipe.uncovered:
-                log(
-                    WARNING,
-                    "no theorem covers %s; the step size is that of %s alone (empirical)",
-                    recipe.uncovered,
-                    recipe.theorem,
-                )
-
-    def _step_lines(self) -> list[str]:
-        if self.automatic is not None:
-            return [f"Step size: automatic, from {self.step_size:g} (empirical)"]
-        lines = [f"Step size: {self.step_size:g} on the clients' {self.signal}s"]
-        if self.step_source is not None:
-            found = self.step_source
-            lines += [f"Step size by: {found.formula} ({found.kind}; {found.source})"]
-        if self.constants is not None:
-            named = describe(self.constants).items()
-            lines += ["Constants: " + ", ".join(f"{name} = {value:g}" for name, value in named)]
-        return lines
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -508,15 +434,8 @@ class ErrorFeedbackStrategy(FedAvg):
         silent = 0
         if self.method.counts_silent_clients:
             silent = sum(ledger.ack(node) == Ack() for node in this.nodes)
-        arrays, mean = this.arrays, ledger.estimate.mean(silent)
-        if self.automatic is not None:
-            complete = len(received.applied) == len(ledger.joined())
-            arrays, self.step_size = self.automatic.judge(
-                this.arrays, received.applied, mean, complete=complete
-            )
-            self.history[-1] = replace(self.history[-1], step_size=self.step_size)
-            if arrays is not this.arrays:
-                self.model.forget_motion()
+        mean = ledger.estimate.mean(silent)
+        arrays = self._judged(this, ledger, received, mean)
         vector = ledger.layout.vector(arrays)
         step_size = self.method.server_step_size(self.step_size)
         model = self.model.step(this.number, vector, mean, step_size)
@@ -533,6 +452,29 @@ class ErrorFeedbackStrategy(FedAvg):
                 f"{self.step_size:g} is too large for {self.method} with {self.compressor}; "
                 f"choose a smaller one"
             ) from error
+        return arrays
+
+    def _judged(
+        self,
+        this: OpenRound,
+        ledger: Ledger,
+        received: Received,
+        estimate: NDArray[np.float64],
+    ) -> ArrayRecord:
+        """Return the model to step from; an automatic step size may go back to an earlier one."""
+        if self.steps.automatic is None:
+            return this.arrays
+        vector = ledger.layout.vector(this.arrays).astype(np.float64)
+        arrays = self.steps.judge(
+            this.arrays,
+            received.applied,
+            self.model.server.direction(vector, estimate),
+            penalty=self.model.server.penalty(vector),
+            complete=len(received.applied) == len(ledger.joined()),
+        )
+        self.history[-1] = replace(self.history[-1], step_size=self.step_size)
+        if arrays is not this.arrays:
+            self.model.forget_motion()
         return arrays
 
 

@@ -14,7 +14,7 @@ up; steps of 0 meanwhile, faster growth, and other rates of forgetting were wors
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from math import ceil, fsum, inf, isfinite, sqrt
+from math import ceil, fsum, inf, sqrt
 from typing import Any, ClassVar, Self
 
 from fl_ef21.theory.automatic import LARGEST, Verdict
@@ -38,7 +38,7 @@ class SampledState:
         Whether γ has never been cut.
     rest : int
         Rounds for which γ rests.
-    losses, paths : dict of float by client
+    losses, paths : mapping of float by client
         Each client's last loss, and ``path`` then.
     """
 
@@ -73,9 +73,9 @@ class SampledStepSize:
     participation : float
         Share in (0, 1] of the clients in a round.
     noisy : bool
-        Whether a client's loss at one model differs from round to round, as with minibatches or
-        local training. N and P then forget only when they have decided, and γ rises only on
-        evidence. Where noise hides the decrease for good, P grows and γ falls.
+        Whether a client's loss at one model differs from round to round, as with minibatches. N
+        and P then forget only when they have decided. Where noise hides the decrease for good, P
+        grows and γ falls.
 
     Raises
     ------
@@ -132,7 +132,11 @@ class SampledStepSize:
         tuple of SampledState and Verdict
             ``trusted`` is false where the losses have not decided about γ.
         """
-        if not isfinite(norm_squared) or not all(isfinite(f) for _, f in losses.values()):
+        # A NaN compares as false.
+        if not all(
+            abs(number) < LARGEST
+            for number in (norm_squared, *(loss for _, loss in losses.values()))
+        ):
             shorter = replace(self._rested(state), step_size=state.step_size / 10, searching=False)
             return shorter, Verdict(accepted=False, step_size=0.0)
         known = {c: pair for c, pair in losses.items() if c in state.losses}
@@ -150,9 +154,9 @@ class SampledStepSize:
         self, state: SampledState, known: Mapping[str, tuple[float, float]]
     ) -> tuple[SampledState, bool]:
         total = fsum(p for p, _ in known.values())
-        drops = {c: state.losses[c] - loss for c, (_, loss) in known.items()}
-        drop = fsum(p * drops[c] for c, (p, _) in known.items()) / total
-        spread = fsum((p * (drops[c] - drop)) ** 2 for c, (p, _) in known.items()) / total**2
+        drops = [(p, state.losses[c] - loss) for c, (p, loss) in known.items()]
+        drop = fsum(p * D for p, D in drops) / total
+        spread = fsum((p * (D - drop)) ** 2 for p, D in drops) / total**2
         spread *= len(known) / max(len(known) - 1, 1)
         if state.variance:
             spread = state.variance + 0.2 * (spread - state.variance)
@@ -182,19 +186,18 @@ class SampledStepSize:
         least, most = N - error, N + error
         if not self.noisy and most < -2 * P:
             return 0.25
+        # Noise hides what so small a step can do: no verdict but on a rise beyond chance.
+        if self.noisy and 0.2 * error > P and -3 * error < N:
+            return 2.0 if state.searching else 1.0
         if state.searching:
             if most < 0.4 * P:
                 return 0.25 if self.noisy else 0.12
-            invisible = 0.2 * error > P
-            grows = (least > 0.6 * P or invisible) if self.noisy else most > 0.6 * P
-            return 2.0 if grows else 1.0
-        if least > 0.7 * P:
-            return 2.0 if self.noisy else 1.2
+            return 2.0 if (least if self.noisy else most) > 0.6 * P else 1.0
         if least > 0.4 * P:
-            return 1.2 if self.noisy else 1.1
-        if most < 0:
-            return 0.5
-        return 0.9 if most < 0.2 * P else 1.0
+            slow, fast = (1.2, 2.0) if self.noisy else (1.1, 1.2)
+            return fast if least > 0.7 * P else slow
+        falling = 1.0 if most >= 0.2 * P else 0.9
+        return 0.5 if most < 0 else falling
 
     def _rested(self, state: SampledState) -> SampledState:
         rest = ceil((8 if self.noisy else 4) / self.participation)

@@ -47,6 +47,12 @@ class Prox(ServerStep):
         self.norm = norm
         self.weight = float(weight)
 
+    def penalty(self, model: Float64) -> float:
+        """Return r(x)."""
+        if self.norm == "l2":
+            return self.weight / 2 * float(np.sum(model**2))
+        return self.weight * float(np.sum(np.abs(model)))
+
     def step(
         self,
         state: ServerState,  # noqa: ARG002

@@ -8,6 +8,8 @@ Kept out of the clients' losses it leaves their supports rare and their Lᵢ sma
 from math import isfinite
 from typing import Final, Self
 
+import numpy as np
+
 from fl_ef21.methods.arguments import number
 from fl_ef21.methods.server.descent import Descent
 from fl_ef21.methods.server.step import Float64, ServerState, ServerStep
@@ -34,7 +36,6 @@ class Regularised(ServerStep):
 
     Examples
     --------
-    >>> import numpy as np
     >>> Regularised("l2", 2.0).step({}, np.array([3.0]), np.array([1.0]), 0.1)[0]
     array([2.3])
     """
@@ -56,11 +57,23 @@ class Regularised(ServerStep):
             return self.weight * model
         return self.weight * 2 * model / (1 + model**2) ** 2
 
+    def penalty(self, model: Float64) -> float:
+        """Return r(x), and what the other step adds."""
+        if self.kind == "l2":
+            value = self.weight / 2 * float(np.sum(model**2))
+        else:
+            value = self.weight * float(np.sum(model**2 / (1 + model**2)))
+        return value + self.then.penalty(model)
+
+    def direction(self, model: Float64, estimate: Float64) -> Float64:
+        """Return ḡ + ∇r(x)."""
+        return estimate + self.gradient(model)
+
     def step(
         self, state: ServerState, model: Float64, estimate: Float64, step_size: float
     ) -> tuple[Float64, ServerState]:
         """Return what the other step makes of ḡ + ∇r(x)."""
-        return self.then.step(state, model, estimate + self.gradient(model), step_size)
+        return self.then.step(state, model, self.direction(model, estimate), step_size)
 
     @classmethod
     def from_arguments(cls, arguments: list[str]) -> Self:

@@ -40,6 +40,14 @@ class ServerStep(ABC):
             γ > 0.
         """
 
+    def penalty(self, model: Float64) -> float:  # noqa: ARG002
+        """Return r(x) of the function that the server adds to the clients' losses; mostly 0."""
+        return 0.0
+
+    def direction(self, model: Float64, estimate: Float64) -> Float64:  # noqa: ARG002
+        """Return the estimate with the gradient of what the server adds, where it has one."""
+        return estimate
+
     @classmethod
     @abstractmethod
     def from_arguments(cls, arguments: list[str]) -> Self:

@@ -1,0 +1,184 @@
+"""Step sizes: the automatic one against the best constant one, gradient descent and theory.
+
+Run: python benchmarks/step_sizes.py [--quick] [--rows 3000] [--theory] [--json PATH]
+         [--figure PATH.png]
+
+Real data, EF21 Top-k from x = 0 with full initialisation, one thread. ``--theory`` adds the rounds
+of theory steps on all rows: about fifteen minutes more.
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy is imported
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import numpy as np
+from _report import (
+    Stopwatch,
+    machine,
+    machine_line,
+    new_console,
+    new_parser,
+    target_table,
+    write_json,
+)
+from _step_sizes_data import Federation, federation
+from _step_sizes_report import all_targets, draw, full_table, sampled_table, theory_table
+from _step_sizes_runs import Sampling, automatic, descend, first_constant, sampled_losses
+from _step_sizes_theory import theory_rows
+
+from fl_ef21.theory import step_size
+
+TARGET, CAP, ROUNDS = 1e-5, 5000, 400
+DATA: Final = ("mushrooms", "phishing", "a9a", "w8a")
+SPLITS: Final = ("contiguous", "norm", "iid")
+SAME_BY_NORM: Final = ("mushrooms", "phishing")
+"""Sets whose rows all have one norm: sorted by it they are contiguous."""
+LAMBDAS: Final = (0.0, 1e-3)
+MULTIPLES: Final = 2.0 ** np.arange(15)
+STARTS: Final = (1e-6, 1.0)
+NOISY: Final = {"25 % of clients": Sampling(0.25), "minibatches of 32": Sampling(batch=32)}
+
+
+@dataclass(frozen=True)
+class FullRow:
+    """Rounds of one case with full participation."""
+
+    name: str
+    lam: float
+    k: int
+    d: int
+    best: float
+    multiple: int
+    best_loss: float
+    tiny: float
+    unit: float
+    losses: tuple[float, float]
+    rejected: tuple[int, int]
+    gd: int
+
+    @property
+    def tiny_ratio(self) -> float:
+        """Rounds from 10⁻⁶/L over those of the best constant step."""
+        return self.tiny / self.best
+
+    @property
+    def unit_ratio(self) -> float:
+        """The same from 1/L."""
+        return self.unit / self.best
+
+    @property
+    def ratio(self) -> float:
+        """The worse of both."""
+        return max(self.tiny, self.unit) / self.best
+
+    @property
+    def saving(self) -> float:
+        """How many times fewer floats a client sends than with gradient descent."""
+        return self.gd * self.d / (self.d + max(self.tiny, self.unit) * (self.k + 1))
+
+
+@dataclass(frozen=True)
+class SampledRow:
+    """Excess loss of the best constant step, and the automatic one's relative to it."""
+
+    name: str
+    setting: str
+    lam: float
+    k: int
+    best: float
+    multiple: int
+    tiny: float
+    unit: float
+
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """Both."""
+        return self.tiny, self.unit
+
+
+def sizes(d: int) -> list[int]:
+    """Return 1, 1 % and 5 % of d, as far as they differ."""
+    return sorted({1, max(1, round(0.01 * d)), max(1, round(0.05 * d))})
+
+
+def problems(rows: int, data, splits, lambdas) -> Iterator[Federation]:
+    """Build every federation in turn."""
+    for name in data:
+        for split in splits:
+            if split != "norm" or name not in SAME_BY_NORM:
+                yield from (federation(name, split, lam, rows) for lam in lambdas)
+
+
+def full_rows(problem: Federation) -> Iterator[FullRow]:
+    """Measure full participation."""
+    L = problem.constants.L
+    gd = descend(problem, TARGET, 4 * CAP)
+    for k in sizes(problem.d):
+        steps = step_size("ef21", problem.constants, alpha=k / problem.d) * MULTIPLES
+        best = first_constant(problem, k, steps, TARGET, CAP)
+        runs = [automatic(problem, k, start / L, TARGET, CAP) for start in STARTS]
+        (tiny, _), (unit, _) = runs
+        yield FullRow(
+            *(problem.name, problem.lam, k, problem.d, best.rounds, best.column, best.loss),
+            *(tiny.rounds, unit.rounds, (tiny.loss, unit.loss), (runs[0][1], runs[1][1]), gd),
+        )
+
+
+def sampled_rows(problem: Federation) -> Iterator[SampledRow]:
+    """Measure noisy rounds."""
+    starts = [start / problem.constants.L for start in STARTS]
+    for setting, sampling in NOISY.items():
+        for k in (sizes(problem.d)[0], sizes(problem.d)[-1]):
+            theory = step_size("ef21", problem.constants, alpha=k / problem.d)
+            steps = list(theory * MULTIPLES[4:])
+            losses = sampled_losses(problem, k, steps, starts, ROUNDS, sampling)
+            excess = np.nan_to_num(losses - problem.lowest(), nan=np.inf)
+            best = int(excess[: len(steps)].argmin())
+            ratios = (excess[len(steps) :] / excess[best]).tolist()
+            where = problem.name, setting, problem.lam, k
+            yield SampledRow(*where, float(excess[best]), best + 4, *ratios)
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = new_parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help="two data sets, one split, λ = 10⁻³")
+    parser.add_argument("--theory", action="store_true", help="theory steps on all rows as well")
+    parser.add_argument("--rows", type=int, default=3000, help="rows of each set, evenly thinned")
+    arguments = parser.parse_args()
+    if arguments.rows < 500:
+        parser.error("choose --rows from 500")
+    np.seterr(over="ignore", invalid="ignore")
+    watch, facts, console = Stopwatch(), machine(), new_console()
+    console.print(machine_line(facts), highlight=False)
+    choice = (("mushrooms", "a9a"), ("contiguous",), (1e-3,)) if arguments.quick else None
+    full, sampled = [], []
+    for problem in problems(arguments.rows, *(choice or (DATA, SPLITS, LAMBDAS))):
+        full += full_rows(problem)
+        if problem.name.endswith("contiguous"):
+            sampled += sampled_rows(problem)
+    theory = theory_rows() if arguments.theory else []
+
+    title = f"about {arguments.rows} rows of each set"
+    console.print(full_table(full, title))
+    console.print(sampled_table(sampled, f"{ROUNDS} rounds, {title}"))
+    if theory:
+        console.print(theory_table(theory))
+    targets = all_targets(full, sampled, theory)
+    console.print(target_table(targets))
+    console.print(watch.line(), highlight=False)
+    if arguments.json:
+        kinds = {"full": full, "sampled": sampled, "theory": theory}
+        plain = {name: [asdict(row) for row in kind] for name, kind in kinds.items()}
+        write_json(arguments.json, facts, {"rows": arguments.rows} | plain, targets)
+    if arguments.figure:
+        draw(full, sampled, arguments.figure, f"{title}; {machine_line(facts)}")
+
+
+if __name__ == "__main__":
+    main()
