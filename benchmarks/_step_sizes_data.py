@@ -89,10 +89,11 @@ def federation(
     objectives = federated_objectives(
         data.features, data.labels, parts, lam, regularise_support=own
     )
-    return _stacked(f"{name} {split}", objectives, lam)
+    return stacked(f"{name} {split}", objectives, lam)
 
 
-def _stacked(name: str, objectives: Sequence[Objective], lam: float) -> Federation:
+def stacked(name: str, objectives: Sequence[Objective], lam: float) -> Federation:
+    """Build one from its clients' objectives."""
     signed = [csr_array(o.features.multiply(o.targets[:, None])) for o in objectives]
     sizes = np.array([rows.shape[0] for rows in signed])
     blocks = [csr_array(rows.T / rows.shape[0]) for rows in signed]

@@ -20,11 +20,11 @@ def full_table(rows: Sequence[Any], title: str) -> Table:
     """Lay out rounds of every case with full participation."""
     table = new_table(
         f"Rounds to ‖∇f‖² ≤ 10⁻⁵, {title}",
-        *("data, split", "λ", "k", "best constant", "is theory ×", "auto 10⁻⁶/L", "auto 1/L"),
-        *("ratio", "GD 1/L", "floats GD / auto"),
+        *("data, split", "λ", "k", "best constant", "theory ×", "auto 10⁻⁶/L", "auto 1/L"),
+        *("ratio", "GD 1/L", "floats /"),
         caption="Auto's rounds include the rejected ones. Ratio: the worse of both to the best "
-        "constant step. Floats: uplink a client, the first dense message and a loss a round "
-        "included, the worse of both.",
+        "constant step. Floats: GD's uplink a client over auto's, the first dense message and a "
+        "loss a round included, the worse of both.",
     )
     for row in rows:
         table.add_row(
@@ -38,9 +38,9 @@ def full_table(rows: Sequence[Any], title: str) -> Table:
 def sampled_table(rows: Sequence[Any], title: str) -> Table:
     """Lay out the excess losses under sampling and with minibatches."""
     table = new_table(
-        f"Excess loss f − f* after equal rounds, {title}",
-        *("data, split", "setting", "λ", "k", "best constant", "is theory ×"),
-        *("auto 10⁻⁶/L, ratio", "auto 1/L, ratio"),
+        f"Excess loss f − f*, auto relative to the best constant, {title}",
+        *("data, split", "setting", "λ", "k", "best constant", "theory ×"),
+        *("auto 10⁻⁶/L", "auto 1/L"),
     )
     for row in rows:
         table.add_row(
@@ -101,7 +101,7 @@ def draw(full: Sequence[Any], sampled: Sequence[Any], path: Path, about: str) ->
         right.set_title("Noisy rounds: f − f* after equal rounds", loc="left")
         caption = (
             "Share of cases within a factor of the best constant step of a power-of-two grid, "
-            f"which is found by trying all. Dashed: the target. All measured here. {about}."
+            f"which is found by trying all. Dashed: the target. All measured here, on {about}."
         )
         save_figure(figure, path, caption)
 

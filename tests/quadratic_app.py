@@ -41,6 +41,7 @@ class Quadratics:
             x = message.content["arrays"]["x"].numpy()
             self.models.append((i, x.tobytes(), dict(message.content["config"])))
             told = {"num-examples": 1, "loss": self.loss(i, x), **(metrics(i) if metrics else {})}
+            told = {name: value for name, value in told.items() if value is not None}
             arrays = ArrayRecord({"x": Array(self.gradient(i, x))})
             content = RecordDict({"arrays": arrays, "metrics": MetricRecord(told)})
             return Message(content, reply_to=message)

@@ -89,7 +89,7 @@ def test_the_downlinks_method_may_be_repeated(text):
 
 def test_words_of_the_step_size_stay_words():
     for word in ("theory", "published", "2021", "auto"):
-        assert strategy_from_texts(step_size=word, constants=CONSTANTS).step_rule == word
+        assert strategy_from_texts(step_size=word, constants=CONSTANTS).steps.rule == word
 
 
 def test_smoothness_is_given_or_reported():

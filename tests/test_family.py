@@ -485,7 +485,7 @@ def test_auto_goes_back_when_the_loss_rises():
 def test_auto_asks_for_what_it_needs():
     class Silent(Quadratics):
         def loss(self, i, x):
-            return float("nan")
+            return None
 
     with pytest.raises(ValueError, match="needs the clients' losses: let the app return"):
         Silent().run(EF21(TOP, "auto", **options()), 2)
@@ -502,3 +502,22 @@ def test_auto_sees_what_the_server_adds():
     iterates, _ = problem.run(auto, 80, isolation="none", rollback=False)
     expected = (problem.h * problem.c).mean(0) / (problem.h.mean(0) + weight)
     np.testing.assert_allclose(iterates[-1], expected, rtol=1e-3)
+
+
+def test_auto_with_sampled_clients_converges():
+    problem = Quadratics()
+    auto = EF21(TOP, "auto", fraction_train=0.5, **options())
+    iterates, _ = problem.run(auto, 300, isolation="none", rollback=False)
+    assert not auto.steps.automatic.is_whole
+    gap = problem.value(iterates[-1]) - problem.value(problem.best)
+    assert gap < 1e-2 * (problem.value(np.zeros(SIZE)) - problem.value(problem.best))
+
+
+def test_auto_chooses_its_rule_by_what_is_noisy():
+    rules = {
+        EF21(TOP, "auto", signal="update"): True,
+        EF21(TOP, "auto", signal="gradient"): False,
+        EF21SGDM(TOP, "auto", signal="gradient"): True,
+        EF21(TOP, "auto", signal="gradient", stochastic=True): True,
+    }
+    assert {strategy: strategy.steps.noisy for strategy in rules} == rules

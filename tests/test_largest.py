@@ -93,7 +93,7 @@ def test_a_misleading_sample_falls_back_to_all_entries(monkeypatch):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("position", [0, 131_071, 131_072, LARGE - 1])
+@pytest.mark.parametrize("position", [0, module._BLOCK - 1, module._BLOCK, LARGE - 1])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_single_bad_entry_is_found_wherever_it_is(bad, position, dtype):
     vector = RNG.normal(size=LARGE).astype(dtype)

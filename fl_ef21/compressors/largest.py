@@ -6,6 +6,7 @@ have come, the sample was misleading and the whole vector is partitioned.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, sqrt
 from typing import Final, Self
 
@@ -14,11 +15,11 @@ import numpy as np
 from fl_ef21.compressors.compressor import require_finite
 from fl_ef21.compressors.message import Indices, Vector
 
-_BLOCK: Final = 2**17
+_BLOCK: Final = 2**16
 """Entries of a block: small enough for its scratch to stay in the cache, large enough for calls
 not to count."""
 
-_SAMPLE: Final = 2**15
+_SAMPLE: Final = 2**14
 _SMALL: Final = 2**17
 """Below so many entries one partition of all is as fast."""
 
@@ -124,6 +125,7 @@ def _threshold(vector: Vector, reference: Vector | None, k: int) -> float:
     return magnitude if np.isfinite(magnitude) else 0.0
 
 
+@lru_cache(maxsize=4)
 def _sample_positions(size: int) -> Indices:
     """Return positions spread over the vector, in step with no period of its layout.
 

@@ -32,6 +32,7 @@ class Options(FedAvgArguments, total=False):
     budget: int | None
     probabilities: ByClient[float] | None
     constants: Constants | None
+    stochastic: bool | None
     signal: str
     scope: str
     exact_below: int

@@ -91,14 +91,22 @@ def aggregate_metrics(
     return metrics
 
 
-def train_loss(applied: Sequence[CheckedReply]) -> float | None:
-    """Return the weighted mean loss if every client reports one under the same name."""
+def client_losses(applied: Sequence[CheckedReply]) -> list[float] | None:
+    """Return the clients' losses if every client reports one under the same name."""
     for key in LOSS_KEYS:
         losses = [reply.metrics.get(key) for reply in applied]
-        if losses and all(isinstance(loss, int | float) and isfinite(loss) for loss in losses):
-            weights = [reply.weight for reply in applied]
-            return float(np.average(np.array(losses, np.float64), weights=weights))
+        if losses and all(isinstance(loss, int | float) for loss in losses):
+            return [float(loss) for loss in losses]  # type: ignore[arg-type]
     return None
+
+
+def train_loss(applied: Sequence[CheckedReply]) -> float | None:
+    """Return the weighted mean loss if every client reports a finite one."""
+    losses = client_losses(applied)
+    if losses is None or not all(map(isfinite, losses)):
+        return None
+    weights = [reply.weight for reply in applied]
+    return float(np.average(np.array(losses, np.float64), weights=weights))
 
 
 def _estimate_error(applied: Sequence[CheckedReply]) -> float | None:

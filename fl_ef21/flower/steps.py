@@ -1,16 +1,13 @@
 """The step size of a run: a number, a theorem's, or found along the way."""
 
-from collections.abc import Sequence
 from logging import WARNING
 from math import nan
 
 import numpy as np
 from flwr.app import ArrayRecord
 from flwr.common import log
-from numpy.typing import NDArray
 
-from fl_ef21.flower.automatic import WITHOUT_CONSTANTS, AutomaticSteps
-from fl_ef21.flower.ledger import CheckedReply
+from fl_ef21.flower.automatic import WITHOUT_CONSTANTS, AutomaticSteps, Round
 from fl_ef21.flower.stepping import (
     Recipe,
     StepSizeRule,
@@ -36,6 +33,8 @@ class Steps:
         Smoothness of the problem.
     method, downlink
         Of the strategy.
+    noisy : bool
+        Whether the clients' losses and signals are stochastic.
 
     Attributes
     ----------
@@ -56,7 +55,10 @@ class Steps:
         constants: Constants | None,
         method: Method,
         downlink: Downlink | None,
+        *,
+        noisy: bool = False,
     ) -> None:
+        self.noisy = noisy
         self.rule = checked_rule(rule, constants)
         self.constants = constants
         self.value = self.rule if isinstance(self.rule, float) else nan
@@ -78,7 +80,8 @@ class Steps:
         if self.rule == "auto":
             known = self.constants
             self.value = WITHOUT_CONSTANTS if known is None else float(1 / known.L)
-            self.automatic = AutomaticSteps(self.value)
+            share = float(np.mean(recipe.participation))
+            self.automatic = AutomaticSteps(self.value, share, noisy=self.noisy)
             return
         assert self.constants is not None
         self.source = recipe.step_size(self.rule, self.constants)
@@ -94,7 +97,8 @@ class Steps:
     def lines(self, signal: str) -> list[str]:
         """Return what a person wants to see of it, a line each."""
         if self.automatic is not None:
-            return [f"Step size: automatic, from {self.value:g} (empirical)"]
+            rule = "of whole losses" if self.automatic.is_whole else "of sampled or noisy losses"
+            return [f"Step size: automatic, from {self.value:g}, by the rule {rule} (empirical)"]
         lines = [f"Step size: {self.value:g} on the clients' {signal}s"]
         if self.source is not None:
             found = self.source
@@ -104,22 +108,15 @@ class Steps:
             lines += ["Constants: " + ", ".join(f"{name} = {value:g}" for name, value in named)]
         return lines
 
-    def judge(
-        self,
-        arrays: ArrayRecord,
-        replies: Sequence[CheckedReply],
-        direction: NDArray[np.float64],
-        *,
-        penalty: float,
-        complete: bool,
-    ) -> ArrayRecord:
+    def judge(self, this: Round) -> ArrayRecord:
         """Choose an automatic step by the clients' losses; return the model to step from.
 
-        Parameters and errors are those of ``AutomaticSteps.judge``.
+        Raises
+        ------
+        ValueError
+            If a client reports no loss.
         """
         if self.automatic is None:
-            return arrays
-        kept, self.value = self.automatic.judge(
-            arrays, replies, direction, penalty=penalty, complete=complete
-        )
+            return this.arrays
+        kept, self.value = self.automatic.judge(this)
         return kept

@@ -16,6 +16,7 @@ from flwr.serverapp.strategy import FedAvg, Result
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Compressor
+from fl_ef21.flower.automatic import Round
 from fl_ef21.flower.clients import ByClient
 from fl_ef21.flower.history import RoundRecord
 from fl_ef21.flower.instructing import NO_ROLL_CALL, Share, Terms, call_roll
@@ -79,6 +80,9 @@ class ErrorFeedbackStrategy(FedAvg):
         way from the losses that clients report, see :mod:`fl_ef21.theory.automatic`.
     constants : Constants, optional
         Smoothness of the problem.
+    stochastic : bool, optional
+        Whether clients compute on minibatches, so that an automatic step has to see through noise.
+        By default yes for model updates, EF21-SGDM and EF21-PAGE.
     signal : {"update", "gradient"}
         Whether the client app returns updated arrays or gradients.
     scope : {"global", "layer"}
@@ -121,6 +125,7 @@ class ErrorFeedbackStrategy(FedAvg):
         probabilities: ByClient[float] | None = None,
         step_size: StepSizeRule = 1.0,
         constants: Constants | None = None,
+        stochastic: bool | None = None,
         signal: str = "update",
         scope: str = "global",
         exact_below: int = 0,
@@ -138,7 +143,9 @@ class ErrorFeedbackStrategy(FedAvg):
             raise ValueError(f"signal={signal!r} is unknown; choose one of {', '.join(SIGNALS)}")
         self.method = method
         self.compressor = compressor
-        self.steps = Steps(step_size, constants, method, downlink)
+        if stochastic is None:
+            stochastic = signal == "update" or method.expects_noise
+        self.steps = Steps(step_size, constants, method, downlink, noisy=stochastic)
         self.signal = signal
         self.seed = _checked_seed(seed)
         self.history: list[RoundRecord] = []
@@ -466,11 +473,13 @@ class ErrorFeedbackStrategy(FedAvg):
             return this.arrays
         vector = ledger.layout.vector(this.arrays).astype(np.float64)
         arrays = self.steps.judge(
-            this.arrays,
-            received.applied,
-            self.model.server.direction(vector, estimate),
-            penalty=self.model.server.penalty(vector),
-            complete=len(received.applied) == len(ledger.joined()),
+            Round(
+                arrays=this.arrays,
+                replies=received.applied,
+                direction=self.model.server.direction(vector, estimate),
+                penalty=self.model.server.penalty(vector),
+                complete=len(received.applied) == len(ledger.joined()),
+            )
         )
         self.history[-1] = replace(self.history[-1], step_size=self.step_size)
         if arrays is not this.arrays:

@@ -43,6 +43,7 @@ class EF21PAGE(EF21):
     """
 
     name = "ef21-page"
+    expects_noise = True
     tosses_coin = True
     needs_previous = True
 

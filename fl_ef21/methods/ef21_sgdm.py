@@ -42,6 +42,7 @@ class EF21SGDM(EF21):
     """
 
     name = "ef21-sgdm"
+    expects_noise = True
 
     def __init__(self, initialisation: str = "full", eta: float = 0.1) -> None:
         super().__init__(initialisation)

@@ -79,12 +79,15 @@ class Method(ABC):
         Whether clients need the signal at their last model too.
     clients_use_step_size : bool
         Whether clients multiply by γ.
+    expects_noise : bool
+        Whether the method is made for stochastic signals.
     """
 
     name: ClassVar[str]
     tosses_coin: ClassVar[bool] = False
     needs_previous: ClassVar[bool] = False
     clients_use_step_size: ClassVar[bool] = False
+    expects_noise: ClassVar[bool] = False
 
     @property
     def counts_silent_clients(self) -> bool:

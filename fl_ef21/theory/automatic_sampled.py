@@ -8,8 +8,8 @@ own last one. With Dᵢ the decrease since then and Eᵢ the Σ γ‖ḡ‖² th
     γ × ½ if N + e < 0, × ¼ if < −2 P: ḡ lags, so N and P start again and γ rests for a while
 
 Until N + e < 0.4 P for the first time, γ doubles while N > 0.6 P. No finite model is taken back.
-Tried on 12 cases: without the rest γ collapses, because the loss goes on rising until ḡ has caught
-up; steps of 0 meanwhile, faster growth, and other rates of forgetting were worse.
+Tried, and its numbers chosen, on 12 cases with one seed: without the rest γ collapses, because the
+loss goes on rising until ḡ has caught up; steps of 0 in a shorter rest were worse.
 """
 
 from collections.abc import Mapping
@@ -19,25 +19,27 @@ from typing import Any, ClassVar, Self
 
 from fl_ef21.theory.automatic import LARGEST, Verdict
 
+Reply = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class SampledState:
-    """What the rule remembers between rounds: numbers by name and by client.
+    """What the rule remembers between rounds.
 
     Attributes
     ----------
     step_size : float
-        γ of the next step.
+        γ.
     path : float
-        Σ γ‖ḡ‖² over all steps.
+        Σ γ‖ḡ‖².
     decrease, promised : float
         N and P.
     variance : float
-        Smoothed squared standard error of one round's mean of Dᵢ.
+        Smoothed squared standard error of the mean of Dᵢ.
     searching : bool
         Whether γ has never been cut.
     rest : int
-        Rounds for which γ rests.
+        Rounds that γ still rests.
     losses, paths : mapping of float by client
         Each client's last loss, and ``path`` then.
     """
@@ -53,7 +55,7 @@ class SampledState:
     paths: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain numbers by name, and two dicts by client."""
+        """Return plain numbers, and two dicts by client."""
         return asdict(self)
 
     @classmethod
@@ -111,17 +113,13 @@ class SampledStepSize:
         return SampledState(self.initial)
 
     def observe(
-        self,
-        state: SampledState,
-        losses: Mapping[str, tuple[float, float]],
-        norm_squared: float,
+        self, state: SampledState, losses: Mapping[str, Reply], norm_squared: float
     ) -> tuple[SampledState, Verdict]:
         """Judge a round and choose the next step.
 
         Parameters
         ----------
         state : SampledState
-            What the last round has returned.
         losses : mapping of (float, float) by client
             Weight pᵢ > 0 and loss at this round's model of every client that has replied.
         norm_squared : float
@@ -130,7 +128,6 @@ class SampledStepSize:
         Returns
         -------
         tuple of SampledState and Verdict
-            ``trusted`` is false where the losses have not decided about γ.
         """
         # A NaN compares as false.
         if not all(
@@ -141,18 +138,17 @@ class SampledStepSize:
             return shorter, Verdict(accepted=False, step_size=0.0)
         known = {c: pair for c, pair in losses.items() if c in state.losses}
         judged, decided = self._judged(state, known) if known else (state, False)
+        step_size = min(judged.step_size, LARGEST)
         moved = replace(
             judged,
-            step_size=min(judged.step_size, LARGEST),
-            path=state.path + judged.step_size * norm_squared,
+            step_size=step_size,
+            path=state.path + step_size * norm_squared,
             losses={**state.losses, **{client: loss for client, (_, loss) in losses.items()}},
             paths={**state.paths, **dict.fromkeys(losses, state.path)},
         )
-        return moved, Verdict(accepted=True, step_size=moved.step_size, trusted=decided)
+        return moved, Verdict(accepted=True, step_size=step_size, trusted=decided)
 
-    def _judged(
-        self, state: SampledState, known: Mapping[str, tuple[float, float]]
-    ) -> tuple[SampledState, bool]:
+    def _judged(self, state: SampledState, known: Mapping[str, Reply]) -> tuple[SampledState, bool]:
         total = fsum(p for p, _ in known.values())
         drops = [(p, state.losses[c] - loss) for c, (p, loss) in known.items()]
         drop = fsum(p * D for p, D in drops) / total
@@ -196,8 +192,7 @@ class SampledStepSize:
         if least > 0.4 * P:
             slow, fast = (1.2, 2.0) if self.noisy else (1.1, 1.2)
             return fast if least > 0.7 * P else slow
-        falling = 1.0 if most >= 0.2 * P else 0.9
-        return 0.5 if most < 0 else falling
+        return 0.5 if most < 0 else 0.9 if most < 0.2 * P else 1.0
 
     def _rested(self, state: SampledState) -> SampledState:
         rest = ceil((8 if self.noisy else 4) / self.participation)

@@ -28,7 +28,7 @@ def packed_size(count: int, width: int) -> int:
 
 
 def pack(numbers: Numbers, width: int) -> bytes:
-    """Pack numbers in [0, 2^width).
+    """Pack the low ``width`` bits of numbers from 0 up.
 
     Fewer than 64 stand end to end, low bits first. More are cut into planes, low bits first: their
     bytes, then the four, two and one bits that are left of ``width``, as it has them.
@@ -61,22 +61,25 @@ def unpack(data: bytes | memoryview, count: int, width: int) -> Numbers:
     if count < _FEW:
         return _unpack_few(data, count, width)
     raw, position = np.frombuffer(data, np.uint8), 0
-    numbers = np.zeros(count, np.int64)
+    numbers = np.zeros(count if width == 0 else 0, np.int64)
     for place in range(0, width, 8):
         octets = np.zeros(count, np.uint8)
         for low, bits in _planes(min(width - place, 8)):
             length = _bytes(count * bits)
             octets |= _unpack_plane(raw[position : position + length], count, bits) << low
             position += length
-        numbers |= octets.astype(np.int64) << place
+        if place == 0:
+            numbers = octets.astype(np.int64)
+        else:
+            numbers |= octets.astype(np.int64) << place
     return numbers
 
 
 def _pack_few(numbers: Numbers, width: int) -> bytes:
     # One whole number of Python's: a few of them take less time than one call of numpy.
-    joined = 0
+    joined, mask = 0, (1 << width) - 1
     for number in reversed(numbers.tolist()):
-        joined = joined << width | number
+        joined = joined << width | number & mask
     return joined.to_bytes(_bytes(numbers.size * width), "little")
 
 
