@@ -52,9 +52,9 @@ def test_every_method_builds_with_defaults_that_fit(method):
         ("ef21-sgdm:0.25", "eta", 0.25),
         ("ef21-page:0.25", "probability", 0.25),
         ("econtrol:0.25", "eta", 0.25),
-        ("diana:0.25", "rate", 0.25),
-        ("marina:0.25", "probability", 0.25),
-        ("dasha:0.25", "rate", 0.25),
+        ("diana:0.25", "value", 0.25),
+        ("marina:0.25", "value", 0.25),
+        ("dasha:0.25", "value", 0.25),
     ],
 )
 def test_a_number_behind_the_colon_is_the_methods_parameter(text, attribute, value):

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, Final, TypeAlias
 
 from fl_ef21.compressors import Compressor, Contractive, Identity, Selection, Unbiased
-from fl_ef21.methods import DCGD, EF21PAGE, EF21SGDM, EControl, Method
+from fl_ef21.methods import DCGD, EF21PAGE, EF21SGDM, MARINA, EControl, Method
 from fl_ef21.methods.downlink import EF21BC, EF21P, Downlink
 from fl_ef21.methods.server import Box, Descent, HeavyBall, Prox, Regularised, ServerStep
 from fl_ef21.theory import Constants, StepSize, explain
@@ -105,6 +105,8 @@ class Recipe:
             options["eta"] = self.method.eta
         if isinstance(self.method, EF21PAGE):
             options["probability"] = self.method.probability
+        if isinstance(self.method, MARINA) and self.method.value is not None:
+            options["probability"] = self.method.value
         return options
 
     def _alphas(self, constants: Constants, compressor: Contractive) -> float | list[float]:

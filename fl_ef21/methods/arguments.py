@@ -1,7 +1,8 @@
 """What methods of the same form share: the texts of their parameters, and what these check."""
 
+from abc import abstractmethod
 from math import isfinite
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 from fl_ef21.compressors import Compressor, Contractive, Unbiased
 from fl_ef21.methods.method import Method
@@ -68,6 +69,80 @@ class Initialised(Method):
 
     def __str__(self) -> str:
         return f"{self.name}:{self.initialisation}"
+
+
+class WithNumber(Initialised):
+    """A method with an initialisation and one number, as in ``ef21-sgdm:full:0.1``.
+
+    Attributes
+    ----------
+    parameter : str
+        Name of the number, which is an attribute.
+    """
+
+    parameter: ClassVar[str]
+
+    @classmethod
+    def from_arguments(cls, arguments: list[str]) -> Self:
+        """Build from ``[initialisation, number]``."""
+        if len(arguments) != 2:
+            raise ValueError(f"{cls.name} is written {cls.name}:full:0.1, got {arguments}")
+        return cls(arguments[0], **{cls.parameter: number(cls.parameter, arguments[1])})
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}:{getattr(self, self.parameter)!r}"
+
+
+class ForUnbiased(Method):
+    """A method for unbiased compressors, with one number that their variance ω sets by default.
+
+    Parameters
+    ----------
+    value : float, optional
+        In (0, 1]; ``usual(ω)`` when left out.
+
+    Attributes
+    ----------
+    parameter : str
+        Name of the number in texts and errors.
+
+    Raises
+    ------
+    ValueError
+        If the number is out of range.
+    """
+
+    parameter: ClassVar[str]
+
+    def __init__(self, value: float | None = None) -> None:
+        self.value = None if value is None else share(self.parameter, value)
+
+    @staticmethod
+    @abstractmethod
+    def usual(omega: float) -> float:
+        """Return the number that theory takes for a variance ω."""
+
+    @classmethod
+    def from_arguments(cls, arguments: list[str]) -> Self:
+        """Build from ``[]`` or ``[number]``."""
+        if len(arguments) > 1:
+            raise ValueError(
+                f"{cls.name} takes one {cls.parameter}, as in {cls.name}:0.1, got {arguments}"
+            )
+        return cls(*(number(cls.parameter, text) for text in arguments))
+
+    def fitted(self, compressor: Compressor, size: int) -> Self:
+        """Return the method with its number set."""
+        if self.value is not None or not isinstance(compressor, Unbiased):
+            return self
+        return type(self)(self.usual(compressor.omega(size)))
+
+    def check(self, compressor: Compressor) -> None:
+        """Refuse compressors without a variance ω."""
+        require_unbiased(self.name.upper(), compressor)
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name}:{self.value!r}"
 
 
 def require_contractive(method: str, compressor: Compressor) -> None:

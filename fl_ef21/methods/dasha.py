@@ -6,24 +6,24 @@ client i, from gᵢ = hᵢ = sᵢ:
     mᵢ = Q(sᵢ − hᵢ − a (gᵢ − hᵢ)),  gᵢ ← gᵢ + mᵢ,  hᵢ ← sᵢ,  a = 1/(2ω + 1)
 """
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from fl_ef21.compressors import Compressor, Identity, Message, Unbiased, Vector
-from fl_ef21.methods.arguments import number, require_unbiased, share
+from fl_ef21.compressors import Compressor, Identity, Message, Vector
+from fl_ef21.methods.arguments import ForUnbiased
 from fl_ef21.methods.estimate import RememberedEstimate
-from fl_ef21.methods.method import ESTIMATE, Method, State, Turn
+from fl_ef21.methods.method import ESTIMATE, State, Turn
 
 SIGNAL = "signal"
 
 
-class DASHA(Method):
+class DASHA(ForUnbiased):
     """Send differences of consecutive signals, corrected towards what the server holds.
 
     Parameters
     ----------
-    rate : float, optional
+    value : float, optional
         a in (0, 1]; 1/(2ω + 1) of the compressor when left out.
 
     Raises
@@ -38,26 +38,12 @@ class DASHA(Method):
     """
 
     name = "dasha"
+    parameter = "rate"
 
-    def __init__(self, rate: float | None = None) -> None:
-        self.rate = None if rate is None else share("rate", rate)
-
-    @classmethod
-    def from_arguments(cls, arguments: list[str]) -> Self:
-        """Build from ``[]`` or ``[rate]``."""
-        if len(arguments) > 1:
-            raise ValueError(f"dasha takes one rate, as in dasha:0.1, got {arguments}")
-        return cls(*(number("rate", text) for text in arguments))
-
-    def fitted(self, compressor: Compressor, size: int) -> Self:
-        """Return the method with the rate 1/(2ω + 1)."""
-        if self.rate is not None or not isinstance(compressor, Unbiased):
-            return self
-        return type(self)(1 / (2 * compressor.omega(size) + 1))
-
-    def check(self, compressor: Compressor) -> None:
-        """Refuse compressors without a variance ω."""
-        require_unbiased("DASHA", compressor)
+    @staticmethod
+    def usual(omega: float) -> float:
+        """Return 1/(2ω + 1)."""
+        return 1 / (2 * omega + 1)
 
     def start(self, size: int, dtype: np.dtype[Any]) -> State:
         """Return gᵢ = hᵢ = 0."""
@@ -74,7 +60,7 @@ class DASHA(Method):
         """Return the signal itself at first, then Q(sᵢ − hᵢ − a (gᵢ − hᵢ))."""
         if turn.first:
             return Identity().compress(signal, rng)
-        before, rate = state[SIGNAL], signal.dtype.type(1.0 if self.rate is None else self.rate)
+        before, rate = state[SIGNAL], signal.dtype.type(1.0 if self.value is None else self.value)
         return compressor.compress(signal - before - rate * (state[ESTIMATE] - before), rng)
 
     def private(self, state: State, signal: Vector, message: Message, turn: Turn) -> State:  # noqa: ARG002
@@ -84,6 +70,3 @@ class DASHA(Method):
     def estimate(self, size: int, dtype: np.dtype[Any]) -> RememberedEstimate:
         """Return an empty Σ pᵢ gᵢ that remembers every client."""
         return RememberedEstimate(size, dtype)
-
-    def __str__(self) -> str:
-        return self.name if self.rate is None else f"{self.name}:{self.rate!r}"

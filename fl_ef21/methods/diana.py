@@ -7,24 +7,24 @@ Mishchenko, Gorbunov, Takáč and Richtárik 2019 (arXiv 1901.09269). A round, f
 """
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_ef21.compressors import Compressor, Message, Unbiased, Vector
-from fl_ef21.methods.arguments import number, require_unbiased, share
+from fl_ef21.compressors import Compressor, Message, Vector
+from fl_ef21.methods.arguments import ForUnbiased
 from fl_ef21.methods.ef21 import difference
 from fl_ef21.methods.estimate import RememberedEstimate
-from fl_ef21.methods.method import ESTIMATE, Method, State, Turn
+from fl_ef21.methods.method import ESTIMATE, State, Turn
 
 
-class DIANA(Method):
+class DIANA(ForUnbiased):
     """Learn the clients' gradients at rate a, and step along what is learned plus the news.
 
     Parameters
     ----------
-    rate : float, optional
+    value : float, optional
         a in (0, 1]; 1/(1 + ω) of the compressor when left out.
 
     Raises
@@ -39,26 +39,12 @@ class DIANA(Method):
     """
 
     name = "diana"
+    parameter = "rate"
 
-    def __init__(self, rate: float | None = None) -> None:
-        self.rate = None if rate is None else share("rate", rate)
-
-    @classmethod
-    def from_arguments(cls, arguments: list[str]) -> Self:
-        """Build from ``[]`` or ``[rate]``."""
-        if len(arguments) > 1:
-            raise ValueError(f"diana takes one rate, as in diana:0.1, got {arguments}")
-        return cls(*(number("rate", text) for text in arguments))
-
-    def fitted(self, compressor: Compressor, size: int) -> Self:
-        """Return the method with the rate 1/(1 + ω)."""
-        if self.rate is not None or not isinstance(compressor, Unbiased):
-            return self
-        return type(self)(1 / (1 + compressor.omega(size)))
-
-    def check(self, compressor: Compressor) -> None:
-        """Refuse compressors without a variance ω."""
-        require_unbiased("DIANA", compressor)
+    @staticmethod
+    def usual(omega: float) -> float:
+        """Return 1/(1 + ω)."""
+        return 1 / (1 + omega)
 
     def start(self, size: int, dtype: np.dtype[Any]) -> State:
         """Return hᵢ = 0."""
@@ -77,7 +63,7 @@ class DIANA(Method):
 
     def increment(self, message: Message) -> Message:
         """Return a mᵢ."""
-        return message.scaled(1.0 if self.rate is None else self.rate)
+        return message.scaled(1.0 if self.value is None else self.value)
 
     def held(self, state: State, message: Message, turn: Turn) -> Vector:  # noqa: ARG002
         """Return hᵢ + mᵢ."""
@@ -88,9 +74,6 @@ class DIANA(Method):
     def estimate(self, size: int, dtype: np.dtype[Any]) -> "LearnedEstimate":
         """Return an empty Σ pᵢ hᵢ that adds each round's news."""
         return LearnedEstimate(size, dtype, self.increment)
-
-    def __str__(self) -> str:
-        return self.name if self.rate is None else f"{self.name}:{self.rate!r}"
 
 
 class LearnedEstimate(RememberedEstimate):

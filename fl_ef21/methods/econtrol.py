@@ -8,19 +8,19 @@ Control", ICLR 2024 (arXiv 2311.05645). A round of client i, from eᵢ = 0 and h
 With η = 0 it is EF21. Theory asks for η = α/400; η up to α/10 works in practice (empirical).
 """
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from fl_ef21.compressors import Compressor, Identity, Message, Vector
-from fl_ef21.methods.arguments import number, share
-from fl_ef21.methods.ef21 import EF21, difference
+from fl_ef21.compressors import Message, Vector
+from fl_ef21.methods.arguments import WithNumber, share
+from fl_ef21.methods.ef21 import EF21
 from fl_ef21.methods.method import ESTIMATE, State, Turn
 
 ERROR = "error"
 
 
-class EControl(EF21):
+class EControl(WithNumber, EF21):
     """EF21 with a share of the accumulated error in the signal.
 
     Parameters
@@ -42,39 +42,20 @@ class EControl(EF21):
     """
 
     name = "econtrol"
+    parameter = "eta"
 
     def __init__(self, initialisation: str = "full", eta: float = 0.01) -> None:
         super().__init__(initialisation)
         self.eta = share("eta", eta, above_zero=False)
 
-    @classmethod
-    def from_arguments(cls, arguments: list[str]) -> Self:
-        """Build from ``[initialisation, eta]``."""
-        if len(arguments) != 2:
-            raise ValueError(f"{cls.name} is written {cls.name}:full:0.01, got {arguments}")
-        return cls(arguments[0], number("eta", arguments[1]))
-
     def start(self, size: int, dtype: np.dtype[Any]) -> State:
         """Return hᵢ = 0 and eᵢ = 0."""
         return {**super().start(size, dtype), ERROR: np.zeros(size, dtype)}
 
-    def client_step(
-        self,
-        state: State,
-        signal: Vector,
-        compressor: Compressor,
-        rng: np.random.Generator,
-        turn: Turn,
-    ) -> Message:
-        """Return C(η eᵢ + sᵢ − hᵢ), or sᵢ itself when a full initialisation is due."""
-        if turn.first and self.initialisation == "full":
-            return Identity().compress(signal, rng)
-        corrected = signal.dtype.type(self.eta) * state[ERROR] + signal
-        return difference(corrected, state, compressor, rng)
+    def wanted(self, state: State, signal: Vector, turn: Turn) -> Vector:  # noqa: ARG002
+        """Return η eᵢ + sᵢ."""
+        return signal.dtype.type(self.eta) * state[ERROR] + signal
 
     def private(self, state: State, signal: Vector, message: Message, turn: Turn) -> State:  # noqa: ARG002
         """Return eᵢ + sᵢ − hᵢ, with the new hᵢ."""
         return {ERROR: state[ERROR] + (signal - self.folded(state[ESTIMATE], message))}
-
-    def __str__(self) -> str:
-        return f"{super().__str__()}:{self.eta!r}"

@@ -55,10 +55,15 @@ class EF21(Initialised):
         rng: np.random.Generator,
         turn: Turn,
     ) -> Message:
-        """Return C(sᵢ − gᵢ), or sᵢ itself when a full initialisation is due."""
+        """Return C(wanted − gᵢ), or the wanted itself when a full initialisation is due."""
+        wanted = self.wanted(state, signal, turn)
         if turn.first and self.initialisation == "full":
-            return Identity().compress(signal, rng)
-        return difference(signal, state, compressor, rng)
+            return Identity().compress(wanted, rng)
+        return difference(wanted, state, compressor, rng)
+
+    def wanted(self, state: State, signal: Vector, turn: Turn) -> Vector:  # noqa: ARG002
+        """Return what the client wants the server to hold: sᵢ itself."""
+        return signal
 
     def estimate(self, size: int, dtype: np.dtype[Any]) -> RememberedEstimate:
         """Return an empty Σ pᵢ gᵢ that remembers every client."""

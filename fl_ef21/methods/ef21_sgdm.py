@@ -8,19 +8,19 @@ Fatkhullin, Tyurin and Richtárik, "Momentum Provably Improves Error Feedback!",
 It starts from vᵢ = sᵢ. With η = 1 it is EF21.
 """
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from fl_ef21.compressors import Compressor, Identity, Message, Vector
-from fl_ef21.methods.arguments import number, share
-from fl_ef21.methods.ef21 import EF21, difference
+from fl_ef21.compressors import Message, Vector
+from fl_ef21.methods.arguments import WithNumber, share
+from fl_ef21.methods.ef21 import EF21
 from fl_ef21.methods.method import State, Turn
 
 MOMENTUM = "momentum"
 
 
-class EF21SGDM(EF21):
+class EF21SGDM(WithNumber, EF21):
     """EF21 with momentum on the clients.
 
     Parameters
@@ -42,46 +42,24 @@ class EF21SGDM(EF21):
     """
 
     name = "ef21-sgdm"
+    parameter = "eta"
     expects_noise = True
 
     def __init__(self, initialisation: str = "full", eta: float = 0.1) -> None:
         super().__init__(initialisation)
         self.eta = share("eta", eta)
 
-    @classmethod
-    def from_arguments(cls, arguments: list[str]) -> Self:
-        """Build from ``[initialisation, eta]``."""
-        if len(arguments) != 2:
-            raise ValueError(f"{cls.name} is written {cls.name}:full:0.1, got {arguments}")
-        return cls(arguments[0], number("eta", arguments[1]))
-
     def start(self, size: int, dtype: np.dtype[Any]) -> State:
         """Return gᵢ = 0 and vᵢ = 0."""
         return {**super().start(size, dtype), MOMENTUM: np.zeros(size, dtype)}
 
-    def client_step(
-        self,
-        state: State,
-        signal: Vector,
-        compressor: Compressor,
-        rng: np.random.Generator,
-        turn: Turn,
-    ) -> Message:
-        """Return C(vᵢ − gᵢ), or vᵢ itself when a full initialisation is due."""
-        momentum = self._momentum(state, signal, turn)
-        if turn.first and self.initialisation == "full":
-            return Identity().compress(momentum, rng)
-        return difference(momentum, state, compressor, rng)
-
     def private(self, state: State, signal: Vector, message: Message, turn: Turn) -> State:  # noqa: ARG002
         """Return the new vᵢ."""
-        return {MOMENTUM: self._momentum(state, signal, turn)}
+        return {MOMENTUM: self.wanted(state, signal, turn)}
 
-    def _momentum(self, state: State, signal: Vector, turn: Turn) -> Vector:
+    def wanted(self, state: State, signal: Vector, turn: Turn) -> Vector:
+        """Return the new vᵢ."""
         if turn.first:
             return signal
         kind = signal.dtype.type
         return kind(1 - self.eta) * state[MOMENTUM] + kind(self.eta) * signal
-
-    def __str__(self) -> str:
-        return f"{super().__str__()}:{self.eta!r}"

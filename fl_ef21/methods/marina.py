@@ -7,24 +7,24 @@ clients. A round of client i, from gᵢ = sᵢ:
     otherwise            gᵢ ← gᵢ + Q(sᵢ − sᵢ_before),  p = 1/(1 + ω) by default
 """
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from fl_ef21.compressors import Compressor, Fresh, Identity, Message, Unbiased, Vector
-from fl_ef21.methods.arguments import number, require_unbiased, share
+from fl_ef21.compressors import Compressor, Fresh, Identity, Message, Vector
+from fl_ef21.methods.arguments import ForUnbiased
 from fl_ef21.methods.estimate import RememberedEstimate
-from fl_ef21.methods.method import ESTIMATE, Method, State, Turn
+from fl_ef21.methods.method import ESTIMATE, State, Turn
 
 SIGNAL = "signal"
 
 
-class MARINA(Method):
+class MARINA(ForUnbiased):
     """Send differences of consecutive signals, unbiased, and sometimes the signal itself.
 
     Parameters
     ----------
-    probability : float, optional
+    value : float, optional
         p in (0, 1]; 1/(1 + ω) of the compressor when left out.
 
     Raises
@@ -39,32 +39,18 @@ class MARINA(Method):
     """
 
     name = "marina"
+    parameter = "probability"
     tosses_coin = True
 
-    def __init__(self, probability: float | None = None) -> None:
-        self.probability = None if probability is None else share("probability", probability)
-
-    @classmethod
-    def from_arguments(cls, arguments: list[str]) -> Self:
-        """Build from ``[]`` or ``[probability]``."""
-        if len(arguments) > 1:
-            raise ValueError(f"marina takes one probability, as in marina:0.1, got {arguments}")
-        return cls(*(number("probability", text) for text in arguments))
-
-    def fitted(self, compressor: Compressor, size: int) -> Self:
-        """Return the method with the probability 1/(1 + ω)."""
-        if self.probability is not None or not isinstance(compressor, Unbiased):
-            return self
-        return type(self)(1 / (1 + compressor.omega(size)))
+    @staticmethod
+    def usual(omega: float) -> float:
+        """Return 1/(1 + ω)."""
+        return 1 / (1 + omega)
 
     def coin(self, rng: np.random.Generator, compressor: Compressor, size: int) -> bool:
         """Return whether this round sends whole signals."""
-        probability = self.fitted(compressor, size).probability
+        probability = self.fitted(compressor, size).value
         return bool(rng.random() < (1.0 if probability is None else probability))
-
-    def check(self, compressor: Compressor) -> None:
-        """Refuse compressors without a variance ω."""
-        require_unbiased("MARINA", compressor)
 
     def start(self, size: int, dtype: np.dtype[Any]) -> State:
         """Return gᵢ = 0, and no signal before the first."""
@@ -90,6 +76,3 @@ class MARINA(Method):
     def estimate(self, size: int, dtype: np.dtype[Any]) -> RememberedEstimate:
         """Return an empty Σ pᵢ gᵢ that remembers every client."""
         return RememberedEstimate(size, dtype)
-
-    def __str__(self) -> str:
-        return self.name if self.probability is None else f"{self.name}:{self.probability!r}"
