@@ -21,7 +21,7 @@ from fl_ef21.engine import simulation
 from fl_ef21.engine import study as in_process
 from fl_ef21.engine.simulation import RunFailed
 from fl_ef21.flower.kinds import KINDS
-from fl_ef21.report.draw import draw_run
+from fl_ef21.report.draw import figures_of
 from fl_ef21.report.run_folder import RunFolder
 from fl_ef21.report.summary import summarise
 
@@ -97,7 +97,7 @@ def engines(monkeypatch):
 
     monkeypatch.setattr(simulation, "run", stand_in("simulation"))
     monkeypatch.setattr(in_process, "run_study", stand_in("in-process"))
-    monkeypatch.setattr(showing, "draw_run", lambda folder: [])
+    monkeypatch.setattr(showing, "figures_of", lambda folder: [])
     return engines
 
 
@@ -114,7 +114,7 @@ def words(text):
 
 
 def test_a_run_ends_with_table_figures_and_folder(study, engines, tmp_path, monkeypatch):
-    monkeypatch.setattr(showing, "draw_run", draw_run)
+    monkeypatch.setattr(showing, "figures_of", figures_of)
     out = tmp_path / "out"
     result = simulate(study, "--out", out, "--rounds", 10)
     assert result.exit_code == 0, result.output
@@ -323,7 +323,7 @@ CASES = [(name, FLAGS.get(name, [])) for name in KINDS] + list(MORE.items())
 def quickstart(tmp_path, monkeypatch):
     """Run the quickstart in this process on a small data set, without figures."""
     monkeypatch.setattr("fl_ef21.report.draw.draw_run", lambda folder: [])  # the study's own
-    monkeypatch.setattr(showing, "draw_run", lambda folder: [])
+    monkeypatch.setattr(showing, "figures_of", lambda folder: [])
 
     def run(method, *flags, rounds=3):
         out = tmp_path / f"run{len(list(tmp_path.iterdir()))}"

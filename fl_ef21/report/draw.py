@@ -8,6 +8,11 @@ from fl_ef21.report.run_folder import RunFolder
 from fl_ef21.report.summary import headline
 
 
+def figures_of(folder: RunFolder) -> list[Path]:
+    """Return the PNG files of a run's figures, which are drawn if the study has not done so."""
+    return sorted((folder.path / "figures").glob("*.png")) or draw_run(folder)
+
+
 def draw_run(folder: RunFolder) -> list[Path]:
     """Draw a finished run's figures, each as PNG and SVG, into ``figures/``.
 
