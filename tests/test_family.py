@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from quadratic_app import CLIENTS, SIZE, Quadratics, options
 
 from fl_ef21 import (
@@ -521,3 +521,18 @@ def test_auto_chooses_its_rule_by_what_is_noisy():
         EF21(TOP, "auto", signal="gradient", stochastic=True): True,
     }
     assert {strategy: strategy.steps.noisy for strategy in rules} == rules
+
+
+def test_a_loop_of_ones_own_settles_the_step_and_the_budget_too():
+    """Apps that need a hook copy the loop of ``start``, and call the other methods themselves."""
+    problem = Quadratics()
+    constants = problem.constants
+    strategy = EF21(TopK(1), "theory", budget=12, constants=constants, **options())
+    arrays = ArrayRecord({"x": Array(np.zeros(SIZE))})
+    grid = InProcessGrid(problem.app(), partition_configs(CLIENTS))
+    for server_round in (1, 2):
+        instructions = strategy.configure_train(server_round, arrays, ConfigRecord(), grid)
+        arrays, _ = strategy.aggregate_train(server_round, grid.send_and_receive(instructions))
+    alphas = [k / SIZE for k in strategy.shares.counts]
+    assert strategy.step_size == step_size("ef21", constants, alpha=alphas)
+    assert np.isfinite(arrays["x"].numpy()).all()

@@ -137,6 +137,7 @@ class Ledger:
         """Take a client's contribution out and forget the client."""
         self.estimate.forget(client)
         self._applied.pop(client, None)
+        self._support_of.pop(client, None)
         self._clients = {node: key for node, key in self._clients.items() if key != client}
 
     def check(self, node_id: int, reply: Message, weighted_by_key: str) -> CheckedReply:

@@ -163,6 +163,7 @@ class ErrorFeedbackStrategy(FedAvg):
         self.model = ServerModel(server or Descent(), downlink, self.seed)
         self._timeout: float | None = None
         self._round: OpenRound | None = None
+        self._settled: Layout | None = None
 
     @property
     def step_size(self) -> float:
@@ -175,6 +176,7 @@ class ErrorFeedbackStrategy(FedAvg):
         log(INFO, "\t│\t├── Method: %s", self.method)
         log(INFO, "\t│\t├── Compressor: %s, scope %s", self.compressor, self.policy.scope)
         log(INFO, "\t│\t├── Server step: %s", self.model.server)
+        log(INFO, "\t│\t├── Downlink: %s", self.model.downlink or "the whole model")
         for line in self.steps.lines(self.signal):
             log(INFO, "\t│\t├── %s", line)
         log(INFO, "\t│\t└── Seed: %d", self.seed)
@@ -208,9 +210,8 @@ class ErrorFeedbackStrategy(FedAvg):
         """
         self.history, self.ledger, self._timeout = [], None, timeout
         self.model.restart()
-        layout = Layout.of(initial_arrays, self.policy.exact_below)
-        self.shares.settle(layout.size)
-        self.steps.settle(self.recipe(layout))
+        self._settled = None
+        self._settle(Layout.of(initial_arrays, self.policy.exact_below))
 
         # Flower calls this before the first round and after each one, when training and
         # evaluation are done: the only hook that its loop has.
@@ -244,6 +245,17 @@ class ErrorFeedbackStrategy(FedAvg):
             counts=self.shares.counts,
             size=layout.size,
         )
+
+    def _settle(self, layout: Layout) -> None:
+        """Compute what follows from the model's dimension: budgets, and a theorem's step size.
+
+        Before the first round, so that the summary can say it; and when a round meets another
+        model, or a loop other than Flower's has begun without ``start``.
+        """
+        if self._settled != layout:
+            self._settled = layout
+            self.shares.settle(layout.size)
+            self.steps.settle(self.recipe(layout))
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -427,6 +439,7 @@ class ErrorFeedbackStrategy(FedAvg):
         layout = Layout.of(arrays, self.policy.exact_below)
         if self.ledger is None or self.ledger.layout != layout:
             self.method.check(self.policy.compressor(layout, self.compressor))
+            self._settle(layout)
             method = self.method.fitted(self.compressor, layout.size)
             estimate = method.estimate(layout.size, layout.dtype)
             epoch = token_bytes(EPOCH_BYTES)

@@ -10,9 +10,6 @@ from fl_ef21.wire.error import WireError
 
 Numbers = NDArray[np.int64]
 
-MAX_VARIED_WIDTH: Final = 56
-"""Widest number of ``pack_varied``: seven bytes and a shift of up to seven bits fit a word."""
-
 SPARE_BITS: Final = "bits behind the last packed number are not zero"
 
 _FEW: Final = 64
@@ -132,7 +129,8 @@ def _bytes(bits: int) -> int:
 
 
 def pack_varied(numbers: Numbers, widths: Numbers) -> bytes:
-    """Pack numbers end to end, the i-th in ``widths[i]`` bits.
+    """Pack numbers end to end, the i-th in ``widths[i]`` bits: at most 56, which with a shift of up
+    to seven fit a word.
 
     Examples
     --------
