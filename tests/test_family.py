@@ -536,3 +536,21 @@ def test_a_loop_of_ones_own_settles_the_step_and_the_budget_too():
     alphas = [k / SIZE for k in strategy.shares.counts]
     assert strategy.step_size == step_size("ef21", constants, alpha=alphas)
     assert np.isfinite(arrays["x"].numpy()).all()
+
+
+@pytest.mark.parametrize("down", [downlink.EF21P(TopK(2)), downlink.EF21BC(TopK(2))], ids=str)
+def test_a_copy_of_the_model_that_changed_at_rest_is_noticed_and_replaced(down):
+    class Rotting(InProcessGrid):
+        def deliver(self, message):
+            if message.content["config"]["server-round"] == 4:
+                vectors = list(self.contexts.values())[1].state["fl_ef21.shadow.vectors"]
+                model = np.frombuffer(vectors["model"].data) + 1e-9
+                vectors["model"] = Array("float64", (SIZE,), "fl_ef21.raw", model.tobytes())
+            return super().deliver(message)
+
+    strategy, problem = EF21(TOP, 0.1, downlink=down, **options()), Quadratics()
+    problem.run(strategy, 6, grid_class=Rotting)
+    assert [row.failures for row in strategy.history] == [0, 0, 0, 1, 0, 0]
+    assert "the model is not the server's" in strategy.history[3].reasons[0]
+    last = {x for _, x, config in problem.models if config["server-round"] == 6}
+    assert len(last) == 1
