@@ -17,8 +17,8 @@ from rich.table import Table
 
 from fl_ef21 import EF21, TopK, ef21_mod
 from fl_ef21.engine import InProcessGrid, partition_configs
-from fl_ef21.flower.meter import measure
 from fl_ef21.flower.protocol import reply_of
+from fl_ef21.flower.server.meter import measure
 
 LAYERS, ELEMENTS, TARGET = (1, 10, 50, 200), 200, 1100
 

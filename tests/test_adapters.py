@@ -16,9 +16,9 @@ from fl_ef21 import DCGD, EF21, Identity, RandK, TopK, UnbiasedRandK, ef21_mod
 from fl_ef21.compressors import Dense
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.compatibility import require_supported_flower
-from fl_ef21.flower.layout import LayoutError
-from fl_ef21.flower.meter import measure
 from fl_ef21.flower.protocol import ProtocolError, chain, origin, reply_of
+from fl_ef21.flower.protocol.layout import LayoutError
+from fl_ef21.flower.server.meter import measure
 from fl_ef21.wire import encode
 
 CLIENTS = 4

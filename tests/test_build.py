@@ -11,8 +11,8 @@ import fl_ef21
 from fl_ef21 import DCGD, EF21, EF21P, EF21SGDM, EF21W
 from fl_ef21.cli import app
 from fl_ef21.engine import study as in_process
-from fl_ef21.flower.build import server_step_of, strategy_from_texts
-from fl_ef21.flower.kinds import KINDS, SettingError, fitting_compressor, method_title
+from fl_ef21.flower.strategies.build import server_step_of, strategy_from_texts
+from fl_ef21.flower.strategies.kinds import KINDS, SettingError, fitting_compressor, method_title
 from fl_ef21.methods.server import Descent, HeavyBall
 from fl_ef21.theory import Constants
 

@@ -20,7 +20,7 @@ from fl_ef21.cli import app, showing
 from fl_ef21.engine import simulation
 from fl_ef21.engine import study as in_process
 from fl_ef21.engine.simulation import RunFailed
-from fl_ef21.flower.kinds import KINDS
+from fl_ef21.flower.strategies.kinds import KINDS
 from fl_ef21.report.draw import figures_of
 from fl_ef21.report.run_folder import RunFolder
 from fl_ef21.report.summary import summarise

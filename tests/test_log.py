@@ -8,7 +8,7 @@ from flwr.clientapp import ClientApp
 
 from fl_ef21 import EF21, TopK, ef21_mod, methods
 from fl_ef21.engine import InProcessGrid, partition_configs
-from fl_ef21.flower.client_log import ClientLog
+from fl_ef21.flower.client.log import ClientLog
 
 CLIENTS, DIMENSION = 5, 12
 RNG = np.random.default_rng(7)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fl_ef21.compressors import Dense, Identity, RandK, Sparse, TopK, UnbiasedRandK
-from fl_ef21.flower.buffers import rounded_mean
+from fl_ef21.flower.server.buffers import rounded_mean
 from fl_ef21.methods import DCGD, EF21, RememberedEstimate, RoundEstimate, Turn, from_text
 from fl_ef21.theory import Constants, step_size
 

@@ -12,7 +12,7 @@ import typer
 from fl_ef21.engine.studies import Setting, Study
 
 if TYPE_CHECKING:
-    from fl_ef21.flower.strategy import ErrorFeedbackStrategy
+    from fl_ef21.flower.server.strategy import ErrorFeedbackStrategy
 
 METHOD_KEYS: Final = (
     "method",
@@ -71,7 +71,7 @@ def checked_settings(study: Study, flags: Mapping[str, Setting | None]) -> dict[
 
 def _method_settings(study: Study, given: dict[str, Setting]) -> dict[str, Setting]:
     """Return the settings with a compressor that fits the method, if the method can be built."""
-    from fl_ef21.flower.build import strategy_from_texts
+    from fl_ef21.flower.strategies.build import strategy_from_texts
 
     everything = {**study.settings, **given}
     method = str(everything["method"])
@@ -91,7 +91,7 @@ def _method_settings(study: Study, given: dict[str, Setting]) -> dict[str, Setti
 
 def _fitting(method: str, default: str) -> str:
     """Return the method's own compressor where the study's does not fit, else an empty text."""
-    from fl_ef21.flower.kinds import SettingError, fitting_compressor
+    from fl_ef21.flower.strategies.kinds import SettingError, fitting_compressor
 
     try:
         fitting_compressor(method, default)
@@ -106,9 +106,9 @@ def _check_step_rule(method: str, rule: str, strategy: "ErrorFeedbackStrategy") 
     """Refuse an unknown word, and a theorem that the method does not have."""
     import numpy as np
 
-    from fl_ef21.flower.kinds import SettingError, method_parts
-    from fl_ef21.flower.layout import ArraySpec, Layout
-    from fl_ef21.flower.stepping import WORDS
+    from fl_ef21.flower.protocol.layout import ArraySpec, Layout
+    from fl_ef21.flower.server.recipe import WORDS
+    from fl_ef21.flower.strategies.kinds import SettingError, method_parts
     from fl_ef21.theory import Constants
 
     words = (*STEP_SIZE_WORDS, *WORDS)

@@ -19,7 +19,7 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from fl_ef21.flower.records import copy_records
+from fl_ef21.flower.protocol.records import copy_records
 
 Isolation = Literal["none", "copied", "serialised"]
 ISOLATIONS: Final[tuple[Isolation, ...]] = ("none", "copied", "serialised")

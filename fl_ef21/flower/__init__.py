@@ -4,8 +4,9 @@ from fl_ef21.flower.compatibility import require_supported_flower
 
 require_supported_flower()  # before anything that another Flower may not have
 
-from fl_ef21.flower.history import RoundRecord  # noqa: E402
-from fl_ef21.flower.mod import ef21_mod  # noqa: E402
+from fl_ef21.flower.client.mod import ef21_mod  # noqa: E402
+from fl_ef21.flower.server.history import RoundRecord  # noqa: E402
+from fl_ef21.flower.server.strategy import ErrorFeedbackStrategy  # noqa: E402
 from fl_ef21.flower.strategies import (  # noqa: E402
     DASHA,
     DCGD,
@@ -25,7 +26,6 @@ from fl_ef21.flower.strategies import (  # noqa: E402
     EF21Prox,
     EF21RareFeatures,
 )
-from fl_ef21.flower.strategy import ErrorFeedbackStrategy  # noqa: E402
 
 __all__ = [
     "DASHA",

@@ -6,7 +6,7 @@ from flwr.clientapp import ClientApp
 from task import draw_rows, load_federation, loss, smoothness
 
 from fl_ef21 import ef21_mod
-from fl_ef21.flower.seeding import minibatch_seed
+from fl_ef21.flower.protocol.seeding import minibatch_seed
 
 app = ClientApp(mods=[ef21_mod])
 

@@ -8,8 +8,8 @@ from flwr.common import log
 from task import Federation, regulariser_and_server
 
 from fl_ef21 import DCGD, ErrorFeedbackStrategy, Identity
-from fl_ef21.flower.build import server_step_of, strategy_from_texts
-from fl_ef21.flower.kinds import BY_SMOOTHNESS, method_parts, method_title
+from fl_ef21.flower.strategies.build import server_step_of, strategy_from_texts
+from fl_ef21.flower.strategies.kinds import BY_SMOOTHNESS, method_parts, method_title
 from fl_ef21.theory import explain, step_size
 
 BASELINE = "uncompressed"

@@ -8,7 +8,7 @@ from flwr.app import UserConfig
 from numpy.typing import NDArray
 
 from fl_ef21.data import Dataset, load, partition, partition_from_text
-from fl_ef21.flower.kinds import method_parts
+from fl_ef21.flower.strategies.kinds import method_parts
 from fl_ef21.methods.server import Regularised, ServerStep
 from fl_ef21.methods.server import from_text as server_from_text
 from fl_ef21.problems import Objective, Regulariser, federated_constants, federated_objectives

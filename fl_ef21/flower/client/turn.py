@@ -1,0 +1,226 @@
+"""One turn of a client: run the app, take the method's step, store the log last."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+
+from fl_ef21.compressors import Compressor, Restricted, Support, Vector
+from fl_ef21.compressors import from_text as compressor_from_text
+from fl_ef21.flower.client.log import ClientLog, Pending, support_in
+from fl_ef21.flower.client.shadow import receive_model
+from fl_ef21.flower.protocol import (
+    RECORD,
+    Ack,
+    Instruction,
+    ProtocolError,
+    Reply,
+    chain,
+    origin,
+    reply_record,
+)
+from fl_ef21.flower.protocol.layout import Layout
+from fl_ef21.flower.protocol.payload import SUPPORT, on_support, owned, pack
+from fl_ef21.flower.protocol.policy import LayerPolicy
+from fl_ef21.flower.protocol.seeding import client_generator, minibatch_seed, round_generator
+from fl_ef21.methods import MEMORY, Method, State, Turn
+from fl_ef21.methods import from_text as method_from_text
+from fl_ef21.wire import decode, encode
+
+MODEL: Final = "model"
+"""Name of the client's last model in its state, for methods that need the signal there too."""
+
+App = Callable[[RecordDict], Message]
+"""The user's app: from the content of a train message to its reply."""
+
+
+class AppFailedError(Exception):
+    """The app has answered with an error message, which goes on as it is."""
+
+    def __init__(self, reply: Message) -> None:
+        super().__init__("the app answered with an error")
+        self.reply = reply
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an app has returned, and the signal that it means."""
+
+    content: RecordDict
+    name: str
+    arrays: ArrayRecord
+    signal: Vector
+
+
+def take_turn(
+    message: Message, records: RecordDict, client: str, instruction: Instruction, app: App
+) -> Message:
+    """Return the client's reply, and store its log into ``records`` when all else is done.
+
+    Raises
+    ------
+    AppFailedError
+        If the app answers with an error.
+    ProtocolError, LayoutError, ValueError
+        If message, arrays or instruction do not fit; nothing is stored then.
+    """
+    method = method_from_text(instruction.method)
+    name, model = single_arrays(message.content)
+    shadow = None
+    if instruction.downlink:
+        model, shadow = receive_model(records, instruction, model)
+    layout = Layout.of(model, instruction.exact_below)
+    sent = layout.vector(model)
+    log = _agreed_log(records, client, instruction, method, layout)
+
+    turn = Turn(log.committed.seq == 0, instruction.coin, instruction.step_size)
+    asked = {**message.content, name: model}
+    if method.needs_previous:
+        asked |= _minibatch(message.content, instruction, client)
+        if not (turn.first or turn.full):
+            last = log.state[MODEL]
+            at_last = RecordDict({**asked, name: layout.arrays(last, layout.exact(model))})
+            before = _ask(app, at_last, last, instruction, layout)
+            turn = replace(turn, previous=before.signal)
+    answer = _ask(app, RecordDict(asked), sent, instruction, layout)
+    support = None
+    if instruction.supports:
+        known = support_in(log.state, layout.size)
+        support = owned(answer.signal, known)
+        if known != support:
+            # The server has to be told, which only a client that joins can do.
+            log = _new_log(instruction, client, method, layout)
+            turn = replace(turn, first=True)
+
+    encoded = _step(method, log, answer.signal, instruction, layout, client, turn, support)
+    # From here on only what the server will decode counts.
+    decoded = decode(encoded, size=layout.size, support=support)
+    private = dict(method.private(log.state, answer.signal, decoded, turn))
+    if method.needs_previous:
+        private[MODEL] = sent
+    if support is not None:
+        private[SUPPORT] = support.indices
+    info = method.info(log.state, answer.signal, decoded, turn)
+
+    payload = encoded
+    if instruction.supports:
+        payload = pack(encoded, support if turn.first else None)
+    payload += layout.pack_exact(layout.exact(answer.arrays))
+    position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
+    about = Reply(client, position.seq, position.digest, *info)
+    content = RecordDict({**answer.content, answer.name: reply_record(about.pack(payload))})
+    reply = Message(content, reply_to=message)
+    replace(log, pending=Pending(position, encoded, private)).store(records)
+    if shadow is not None:
+        shadow.store(records)
+    return reply
+
+
+def single_arrays(content: RecordDict) -> tuple[str, ArrayRecord]:
+    """Return the one ArrayRecord of a message and its name.
+
+    Raises
+    ------
+    ProtocolError
+        If there is another number of them.
+    """
+    found = list(content.array_records.items())
+    if len(found) != 1:
+        raise ProtocolError(
+            f"a train message holds one ArrayRecord, found {len(found)} "
+            f"({', '.join(name for name, _ in found) or 'none'}); "
+            f"let the app return exactly one, with the model's arrays"
+        )
+    return found[0]
+
+
+def _ask(
+    app: App, content: RecordDict, sent: Vector, instruction: Instruction, layout: Layout
+) -> Answer:
+    """Run the app on a message's content, whose model is ``sent``, and return what it says."""
+    reply = app(content)
+    if reply.has_error():
+        raise AppFailedError(reply)
+    name, returned = single_arrays(reply.content)
+    signal = layout.vector(returned)
+    if instruction.signal == "update":
+        np.subtract(sent, signal, out=signal)
+    if instruction.scale != 1:
+        signal *= signal.dtype.type(instruction.scale)
+    return Answer(reply.content, name, returned, signal)
+
+
+def _minibatch(
+    content: RecordDict, instruction: Instruction, client: str
+) -> dict[str, ConfigRecord]:
+    """Return the message's configs with what decides an app's minibatch.
+
+    An app that is asked twice in a round, at two models, has to use the same rows for both.
+    """
+    seed = minibatch_seed(instruction.seed, client, instruction.round)
+    told = {"minibatch-seed": seed, "full-gradient": instruction.coin}
+    return {
+        name: ConfigRecord({**record, **told})
+        for name, record in content.config_records.items()
+        if name != RECORD
+    }
+
+
+def _step(
+    method: Method,
+    log: ClientLog,
+    signal: Vector,
+    instruction: Instruction,
+    layout: Layout,
+    client: str,
+    turn: Turn,
+    support: Support | None,
+) -> bytes:
+    compressor = _compressor(instruction, layout)
+    if support is not None:
+        compressor = Restricted.keeping_at_most(compressor, support)
+    rng = client_generator(instruction.seed, client, instruction.round)
+    if compressor.shared_randomness:
+        rng = round_generator(instruction.seed, instruction.round)
+    message = method.client_step(log.state, signal, compressor, rng, turn)
+    if support is not None:
+        message = on_support(message, support)
+    return encode(message, support=support)
+
+
+def _compressor(instruction: Instruction, layout: Layout) -> Compressor:
+    policy = LayerPolicy(instruction.scope, instruction.exact_below)
+    return policy.compressor(layout, compressor_from_text(instruction.compressor))
+
+
+def _agreed_log(
+    records: RecordDict, client: str, instruction: Instruction, method: Method, layout: Layout
+) -> ClientLog:
+    """Return the log that the server's ack agrees with: the stored one, or a new one."""
+    stored, fresh = ClientLog.load(records), _new_log(instruction, client, method, layout)
+    if stored is not None and stored.epoch == instruction.epoch and _fits(stored, fresh.state):
+        agreed = stored.acknowledge(instruction.ack, method, layout.size)
+        if agreed is not None:
+            return agreed
+    return fresh
+
+
+def _new_log(instruction: Instruction, client: str, method: Method, layout: Layout) -> ClientLog:
+    """Return the log of a client that joins."""
+    state = dict(method.start(layout.size, layout.dtype))
+    if method.needs_previous:
+        state[MODEL] = np.zeros(layout.size, layout.dtype)
+    return ClientLog(instruction.epoch, Ack(0, origin(instruction.epoch, client)), state)
+
+
+def _fits(log: ClientLog, fresh: State) -> bool:
+    """Whether a stored state has the vectors that the method keeps for this model.
+
+    A compressor's memory and a support may stand beside them.
+    """
+    return fresh.keys() <= log.state.keys() <= fresh.keys() | {MEMORY, SUPPORT} and all(
+        log.state[name].shape == vector.shape and log.state[name].dtype == vector.dtype
+        for name, vector in fresh.items()
+    )

@@ -1,0 +1,38 @@
+"""Places in a client's log: the number and the chained digest of a message."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+DIGEST_BYTES: Final = 8
+
+
+class ProtocolError(ValueError):
+    """A record that is not of this protocol, or not of this version of it."""
+
+
+@dataclass(frozen=True)
+class Ack:
+    """The last message of a client that the server has applied: its number and digest.
+
+    ``Ack()`` says that none is.
+    """
+
+    seq: int = 0
+    digest: bytes = b""
+
+
+def chain(previous: bytes, payload: bytes) -> bytes:
+    """Return the digest of a payload that follows the message with digest ``previous``.
+
+    Examples
+    --------
+    >>> chain(b"", b"payload").hex()
+    '744bb14a5d2e47a3'
+    """
+    return blake2b(payload, digest_size=DIGEST_BYTES, salt=previous, person=b"fl-ef21").digest()
+
+
+def origin(epoch: bytes, client: str) -> bytes:
+    """Return the digest that a client's first message of an epoch follows."""
+    return blake2b(client.encode(), digest_size=DIGEST_BYTES, salt=epoch).digest()

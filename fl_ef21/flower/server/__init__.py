@@ -1,0 +1,1 @@
+"""The server's side: the strategy that all methods share, and its ledger."""

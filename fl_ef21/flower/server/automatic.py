@@ -1,0 +1,115 @@
+"""The automatic step size in a run: which rule, which model is kept, what is compared with what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from flwr.app import ArrayRecord
+from numpy.typing import NDArray
+
+from fl_ef21.flower.server.ledger import CheckedReply
+from fl_ef21.flower.server.round import client_losses
+from fl_ef21.theory.automatic import AutomaticStepSize, Verdict
+from fl_ef21.theory.automatic_sampled import SampledStepSize
+
+WITHOUT_CONSTANTS: Final = 1e-6
+"""First γ where nothing is known: it grows tenfold a round until it is felt."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round tells of its step.
+
+    Attributes
+    ----------
+    arrays : ArrayRecord
+        The model that clients were sent, and whose losses they report.
+    replies : sequence of CheckedReply
+        Of the round.
+    direction : ndarray of float64, shape (d,)
+        The estimate with the round's messages, and the gradient of what the server adds.
+    penalty : float
+        What the server adds to the clients' losses.
+    complete : bool
+        Whether all clients are among the replies: only then can losses of two rounds be compared
+        as they are.
+    """
+
+    arrays: ArrayRecord
+    replies: Sequence[CheckedReply]
+    direction: NDArray[np.float64]
+    penalty: float
+    complete: bool
+
+
+class AutomaticSteps:
+    """Judges every round by the clients' losses.
+
+    With all clients and whole gradients by :class:`AutomaticStepSize`, otherwise by
+    :class:`SampledStepSize`. Mutable: it remembers the model that is kept, and the estimate that
+    the last step went along.
+
+    Parameters
+    ----------
+    initial : float
+        γ of the first step.
+    participation : float
+        Share in (0, 1] of the clients in a round.
+    noisy : bool
+        Whether a client's loss at one model differs from round to round.
+    """
+
+    def __init__(self, initial: float, participation: float = 1.0, *, noisy: bool = False) -> None:
+        self.whole = AutomaticStepSize(initial)
+        self.sampled = SampledStepSize(initial, participation, noisy=noisy)
+        self.is_whole = participation == 1 and not noisy
+        self._whole_state = self.whole.start()
+        self._sampled_state = self.sampled.start()
+        self._kept: ArrayRecord | None = None
+        self._along: NDArray[np.float64] | None = None
+
+    def judge(self, this: Round) -> tuple[ArrayRecord, float]:
+        """Return the model to step from, and γ; 0 asks again there.
+
+        Raises
+        ------
+        ValueError
+            If a client reports no loss.
+        """
+        losses = client_losses(this.replies)
+        if losses is None:
+            raise ValueError(
+                "step_size='auto' needs the clients' losses: let the app return the metric 'loss', "
+                "its mean loss at the model that it was sent; or give a number"
+            )
+        if self.is_whole and not this.complete:
+            # Some reply is missing: the step goes on as it is, from where the round was.
+            self._kept, self._along = this.arrays, this.direction
+            return this.arrays, self._whole_state.step_size
+        verdict = (self._judge_whole if self.is_whole else self._judge_sampled)(this, losses)
+        if verdict.accepted or self._kept is None:
+            self._kept = this.arrays
+        if verdict.step_size > 0:
+            self._along = this.direction
+        return self._kept, verdict.step_size
+
+    def _judge_whole(self, this: Round, losses: Sequence[float]) -> Verdict:
+        along = self._along
+        product = 0.0 if along is None else float(np.sum(along * this.direction))
+        weights = [reply.weight for reply in this.replies]
+        value = float(np.average(np.array(losses), weights=weights)) + this.penalty
+        norm_squared = float(np.sum(np.square(this.direction)))
+        self._whole_state, verdict = self.whole.observe(
+            self._whole_state, value, norm_squared, product
+        )
+        return verdict
+
+    def _judge_sampled(self, this: Round, losses: Sequence[float]) -> Verdict:
+        told = {
+            reply.about.client: (reply.weight, loss + this.penalty)
+            for reply, loss in zip(this.replies, losses, strict=True)
+        }
+        norm_squared = float(np.sum(np.square(this.direction)))
+        self._sampled_state, verdict = self.sampled.observe(self._sampled_state, told, norm_squared)
+        return verdict

@@ -1,0 +1,148 @@
+"""From what a run has agreed on to the message for each client."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from logging import WARNING
+from typing import Final
+
+from flwr.app import Message, MessageType, RecordDict
+from flwr.common import log
+from flwr.serverapp import Grid
+
+from fl_ef21.compressors import Compressor
+from fl_ef21.flower.protocol import NO_MOD, RECORD, Instruction, ProtocolError
+from fl_ef21.flower.protocol.model_update import WHOLE
+from fl_ef21.flower.protocol.policy import LayerPolicy
+from fl_ef21.flower.server.broadcast import Update
+from fl_ef21.flower.server.ledger import Ledger, RejectedError, read_reply
+from fl_ef21.flower.server.meter import MessageSize, measure
+
+
+@dataclass(frozen=True)
+class Share:
+    """What is one client's own in a round.
+
+    Attributes
+    ----------
+    compressor : Compressor
+        What it compresses with.
+    scale : float
+        What it multiplies its signal by.
+    update : Update, optional
+        What moves its copy of the model, if the downlink is compressed.
+    """
+
+    compressor: Compressor
+    scale: float = 1.0
+    update: Update | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all instructions of a round have in common; see :class:`Instruction`."""
+
+    method: str
+    policy: LayerPolicy
+    signal: str
+    seed: int
+    step_size: float = 1.0
+    coin: bool = False
+    supports: bool = False
+    downlink: str = ""
+
+    def instruct(
+        self,
+        ledger: Ledger,
+        server_round: int,
+        node_id: int,
+        model: RecordDict,
+        share: Share | None = None,
+        message_type: str = MessageType.TRAIN,
+    ) -> Message:
+        """Return the instruction for one node, with the model's records beside it.
+
+        Without a share it is a roll call.
+        """
+        ack, update = ledger.ack(node_id), share.update if share else None
+        instruction = Instruction(
+            epoch=ledger.epoch,
+            round=server_round,
+            method=self.method,
+            compressor=str(share.compressor) if share else "",
+            scope=self.policy.scope,
+            exact_below=self.policy.exact_below,
+            signal=self.signal,
+            seed=self.seed,
+            step_size=self.step_size,
+            scale=share.scale if share else 1.0,
+            coin=self.coin,
+            seq=ack.seq,
+            digest=ack.digest,
+            supports=self.supports,
+            downlink=self.downlink if update else "",
+            base=update.base if update else WHOLE,
+            version=update.version if update else 0,
+            model_digest=update.digest if update else b"",
+            direction=update.direction if update else b"",
+            roll_call=share is None,
+        )
+        content = RecordDict({**model, RECORD: instruction.to_record()})
+        if update is not None:
+            content[next(iter(model.array_records))] = update.arrays
+        return Message(content=content, message_type=message_type, dst_node_id=node_id)
+
+
+@dataclass(frozen=True)
+class RollCall:
+    """What was sent and received, and one text for every node that did not give its key."""
+
+    sent: MessageSize
+    received: MessageSize
+    errors: tuple[str, ...]
+
+
+NO_ROLL_CALL: Final = RollCall(MessageSize(), MessageSize(), ())
+
+
+def call_roll(
+    terms: Terms,
+    ledger: Ledger,
+    server_round: int,
+    nodes: Sequence[int],
+    grid: Grid,
+    timeout: float | None,
+) -> RollCall:
+    """Ask the nodes that have not given their client key for it, and note the keys.
+
+    Nodes that do not answer, or not properly, cannot be drawn this round and are asked again in
+    the next.
+
+    Raises
+    ------
+    ProtocolError
+        If no node has ever given its key and all that answer do so with an error: the clients
+        lack the mod.
+    """
+    asked = [node for node in nodes if ledger.client_of(node) is None]
+    calls = [terms.instruct(ledger, server_round, node, RecordDict()) for node in asked]
+    if not calls:
+        return NO_ROLL_CALL
+    replies = list(grid.send_and_receive(calls, timeout=timeout))
+    errors = {node: f"node {node}: no answer to the roll call" for node in asked}
+    nodes_by_call = {call.metadata.message_id: call.metadata.dst_node_id for call in calls}
+    for reply in replies:
+        node = nodes_by_call.get(reply.metadata.reply_to_message_id)
+        if node is None:
+            continue
+        try:
+            if reply.has_error():
+                raise ProtocolError(str(reply.error.reason))
+            ledger.introduce(node, read_reply(reply)[0].client, nodes)
+            del errors[node]
+        except (ProtocolError, RejectedError) as error:
+            errors[node] = f"node {node}: {error}"
+    if len(errors) == len(nodes) == len(replies):
+        raise ProtocolError(f"{NO_MOD} (a client says: {next(iter(errors.values()))})")
+    for text in errors.values():
+        log(WARNING, "configure_train: %s", text)
+    return RollCall(measure(calls), measure(replies), tuple(errors.values()))

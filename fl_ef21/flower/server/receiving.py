@@ -1,0 +1,155 @@
+"""From the replies of a round to the ones that were applied, with a reason for every other."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from logging import INFO, WARNING
+from typing import Any
+
+from flwr.app import Message
+from flwr.common import log
+from numpy.typing import NDArray
+
+from fl_ef21.flower.protocol import NO_MOD, ProtocolError
+from fl_ef21.flower.server.buffers import rounded_mean
+from fl_ef21.flower.server.ledger import CheckedReply, Ledger, RejectedError, read_reply
+from fl_ef21.flower.server.meter import MessageSize, measure
+
+
+@dataclass(frozen=True)
+class Received:
+    """What came of a round's replies.
+
+    Attributes
+    ----------
+    applied : tuple of CheckedReply
+        The replies that were folded into the estimate, in the order of client keys.
+    errors : tuple of str
+        One text for each error reply.
+    rejections : tuple of str
+        One text for each quarantined reply.
+    unanswered : int
+        Instructions without any reply.
+    payload_bytes : int
+        Array data of all replies, in bytes.
+    size : MessageSize
+        All replies, in bytes.
+    """
+
+    applied: tuple[CheckedReply, ...]
+    errors: tuple[str, ...]
+    rejections: tuple[str, ...]
+    unanswered: int
+    payload_bytes: int
+    size: MessageSize
+
+    @property
+    def failures(self) -> int:
+        """Instructions that were answered by an error or not at all."""
+        return len(self.errors) + self.unanswered
+
+    @property
+    def without_mod(self) -> bool:
+        """Whether every instruction was answered, and every answer lacks ``ef21_mod``."""
+        complete = bool(self.rejections) and not self.failures
+        return complete and all(reason.endswith(NO_MOD) for reason in self.rejections)
+
+    def mean_exact_arrays(self) -> list[NDArray[Any]]:
+        """Return the weighted means of the arrays that travel exact, in their own dtypes."""
+        weights = [reply.weight for reply in self.applied]
+        columns = zip(*(reply.exact for reply in self.applied), strict=True)
+        return [rounded_mean(arrays, weights) for arrays in columns]
+
+
+def receive(
+    replies: Sequence[Message],
+    instructions: Sequence[Message],
+    ledger: Ledger,
+    weighted_by_key: str,
+    connected: Collection[int],
+) -> Received:
+    """Check every reply, then apply the good ones in the order of client keys.
+
+    Nothing is applied before everything was checked, and the order in which replies arrive makes
+    no difference. Only replies to this round's instructions count, each once.
+    """
+    # Flower writes the id into the instruction when it sends it. An error reply that Flower makes
+    # itself comes from another node id, so this is the only way to know who failed.
+    nodes = {m.metadata.message_id: m.metadata.dst_node_id for m in instructions}
+    size, payload_bytes = measure(replies), sum(_payload_bytes(reply) for reply in replies)
+    answered: set[str] = set()
+    checked: list[CheckedReply] = []
+    errors: list[str] = []
+    rejections: list[str] = []
+    for reply in sorted(replies, key=lambda r: r.metadata.reply_to_message_id):
+        instruction_id = reply.metadata.reply_to_message_id
+        node_id = nodes.get(instruction_id)
+        name = _name(ledger, node_id, reply)
+        try:
+            if node_id is None:
+                raise RejectedError("it answers no instruction of this round")
+            if instruction_id in answered:
+                raise RejectedError("its instruction was answered before")
+            answered.add(instruction_id)
+            if reply.has_error():
+                errors.append(f"{name}: error {reply.error.code}: {reply.error.reason}")
+            else:
+                checked.append(ledger.check(node_id, reply, weighted_by_key))
+        except RejectedError as rejected:
+            rejections.append(f"{name}: {rejected}")
+    applied = _apply(checked, ledger, rejections, connected)
+    received = Received(
+        applied=tuple(applied),
+        errors=tuple(errors),
+        rejections=tuple(rejections),
+        unanswered=len(nodes) - len(answered),
+        payload_bytes=payload_bytes,
+        size=size,
+    )
+    _log(received)
+    return received
+
+
+def _apply(
+    checked: Sequence[CheckedReply],
+    ledger: Ledger,
+    rejections: list[str],
+    connected: Collection[int],
+) -> list[CheckedReply]:
+    applied: list[CheckedReply] = []
+    for reply in sorted(checked, key=lambda r: (r.about.client, r.about.seq, r.node_id)):
+        try:
+            ledger.apply(reply, connected)
+            applied.append(reply)
+        except RejectedError as rejected:
+            rejections.append(f"client {reply.about.client}: {rejected}")
+    return applied
+
+
+def _name(ledger: Ledger, node_id: int | None, reply: Message) -> str:
+    client = None if node_id is None else ledger.client_of(node_id)
+    return f"client {client}" if client else f"node {node_id or reply.metadata.src_node_id}"
+
+
+def _payload_bytes(reply: Message) -> int:
+    """Return the payload's bytes; of a reply that is none of ours, those of all its arrays."""
+    if reply.has_error():
+        return 0
+    try:
+        return len(read_reply(reply)[1])
+    except ProtocolError:
+        records = reply.content.array_records.values()
+        return sum(len(array.data) for record in records for array in record.values())
+
+
+def _log(received: Received) -> None:
+    log(
+        INFO,
+        "aggregate_train: Received %s results, %s failures and %s rejected replies",
+        len(received.applied),
+        received.failures,
+        len(received.rejections),
+    )
+    for text in received.errors:
+        log(INFO, "\t> Received error in reply from %s", text)
+    for text in received.rejections:
+        log(WARNING, "\t> Rejected reply from %s", text)

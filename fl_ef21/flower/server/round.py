@@ -1,0 +1,116 @@
+"""A round between its instructions and its row in the history."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from logging import ERROR
+from math import isfinite
+from typing import Final
+
+import numpy as np
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.common import log
+
+from fl_ef21.flower.server.history import RoundRecord
+from fl_ef21.flower.server.ledger import CheckedReply
+from fl_ef21.flower.server.meter import MessageSize
+from fl_ef21.flower.server.receiving import Received
+
+MetricsAggregator = Callable[[list[RecordDict], str], MetricRecord]
+
+LOSS_KEYS: Final = ("loss", "train_loss", "train-loss")
+"""Names under which apps report their training loss, as Flower's own examples do."""
+
+
+@dataclass(frozen=True)
+class OpenRound:
+    """What a round remembers until its replies are in.
+
+    Attributes
+    ----------
+    number : int
+        Server round, from 1.
+    arrays : ArrayRecord
+        The model that was sent.
+    instructions : sequence of Message
+        The messages as they were handed to the Grid, which writes their ids into them.
+    nodes : sequence of int
+        All nodes that were connected, drawn or not.
+    errors : tuple of str
+        What went wrong before the round's replies.
+    downlink, uplink : MessageSize
+        What was sent and received before the round's replies.
+    started : float
+        ``time.perf_counter()`` at the beginning.
+    """
+
+    number: int
+    arrays: ArrayRecord
+    instructions: Sequence[Message]
+    nodes: Sequence[int]
+    errors: tuple[str, ...]
+    downlink: MessageSize
+    uplink: MessageSize
+    started: float
+
+
+def history_row(this: OpenRound, received: Received, step_size: float) -> RoundRecord:
+    """Return the round's row, without evaluation and duration."""
+    uplink = this.uplink + received.size
+    return RoundRecord(
+        round=this.number,
+        instructed=len(this.instructions),
+        clients=len(received.applied),
+        failures=received.failures + len(this.errors),
+        rejections=len(received.rejections),
+        reasons=this.errors + received.errors + received.rejections,
+        uplink_payload_bytes=received.payload_bytes,
+        uplink_bytes=uplink.content,
+        uplink_envelope_bytes=uplink.envelope,
+        downlink_bytes=this.downlink.content,
+        downlink_envelope_bytes=this.downlink.envelope,
+        step_size=step_size,
+        train_loss=train_loss(received.applied),
+        estimate_error=_estimate_error(received.applied),
+    )
+
+
+def aggregate_metrics(
+    received: Received, aggregator: MetricsAggregator, weighted_by_key: str
+) -> MetricRecord:
+    """Return the clients' metrics, with the counts of rejected and failed replies."""
+    metrics = MetricRecord()
+    if received.applied:
+        records = [RecordDict({"metrics": reply.metrics}) for reply in received.applied]
+        # A client may report what cannot be averaged with the others: no reason to lose a round.
+        try:
+            metrics = aggregator(records, weighted_by_key)
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            log(ERROR, "aggregate_train: metrics could not be aggregated: %r", error)
+    metrics["rejected-replies"] = len(received.rejections)
+    metrics["failed-replies"] = received.failures
+    return metrics
+
+
+def client_losses(applied: Sequence[CheckedReply]) -> list[float] | None:
+    """Return the clients' losses if every client reports one under the same name."""
+    for key in LOSS_KEYS:
+        losses = [reply.metrics.get(key) for reply in applied]
+        if losses and all(isinstance(loss, int | float) for loss in losses):
+            return [float(loss) for loss in losses]  # type: ignore[arg-type]
+    return None
+
+
+def train_loss(applied: Sequence[CheckedReply]) -> float | None:
+    """Return the weighted mean loss if every client reports a finite one."""
+    losses = client_losses(applied)
+    if losses is None or not all(map(isfinite, losses)):
+        return None
+    weights = [reply.weight for reply in applied]
+    return float(np.average(np.array(losses, np.float64), weights=weights))
+
+
+def _estimate_error(applied: Sequence[CheckedReply]) -> float | None:
+    """Return Σ pᵢ‖sᵢ − ĝᵢ‖² / Σ pᵢ‖sᵢ‖²."""
+    error = sum(reply.weight * reply.about.error_squared for reply in applied)
+    norm = sum(reply.weight * reply.about.signal_norm_squared for reply in applied)
+    return error / norm if norm > 0 else None

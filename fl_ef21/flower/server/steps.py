@@ -1,0 +1,122 @@
+"""The step size of a run: a number, a theorem's, or found along the way."""
+
+from logging import WARNING
+from math import nan
+
+import numpy as np
+from flwr.app import ArrayRecord
+from flwr.common import log
+
+from fl_ef21.flower.server.automatic import WITHOUT_CONSTANTS, AutomaticSteps, Round
+from fl_ef21.flower.server.recipe import (
+    Recipe,
+    StepSizeRule,
+    checked_rule,
+    describe,
+    require_reversible,
+)
+from fl_ef21.methods import Method
+from fl_ef21.methods.downlink import Downlink
+from fl_ef21.theory import Constants, StepSize
+
+
+class Steps:
+    """Knows γ.
+
+    Mutable: a theorem's step is known once the dimension is, an automatic one changes.
+
+    Parameters
+    ----------
+    rule : float or str
+        As in :class:`~fl_ef21.flower.server.strategy.ErrorFeedbackStrategy`.
+    constants : Constants or None
+        Smoothness of the problem.
+    method, downlink
+        Of the strategy.
+    noisy : bool
+        Whether the clients' losses and signals are stochastic.
+
+    Attributes
+    ----------
+    value : float
+        γ of the round; NaN before a word is settled, 0 in a round that an automatic step rejects.
+    source : StepSize or None
+        Of a theorem's step.
+
+    Raises
+    ------
+    ValueError
+        If the rule is none, or lacks what it needs.
+    """
+
+    def __init__(
+        self,
+        rule: StepSizeRule,
+        constants: Constants | None,
+        method: Method,
+        downlink: Downlink | None,
+        *,
+        noisy: bool = False,
+    ) -> None:
+        self.noisy = noisy
+        self.rule = checked_rule(rule, constants)
+        self.constants = constants
+        self.value = self.rule if isinstance(self.rule, float) else nan
+        self.source: StepSize | None = None
+        self.automatic: AutomaticSteps | None = None
+        if self.rule == "auto":
+            require_reversible(method, downlink)
+
+    def settle(self, recipe: Recipe) -> None:
+        """Compute the step size that a word means for what the run is made of.
+
+        Raises
+        ------
+        ValueError
+            If the method has no such formula, or a number is missing; the text says which.
+        """
+        if isinstance(self.rule, float):
+            return
+        if self.rule == "auto":
+            known = self.constants
+            self.value = WITHOUT_CONSTANTS if known is None else float(1 / known.L)
+            share = float(np.mean(recipe.participation))
+            self.automatic = AutomaticSteps(self.value, share, noisy=self.noisy)
+            return
+        assert self.constants is not None
+        self.source = recipe.step_size(self.rule, self.constants)
+        self.value = self.source.value
+        if recipe.uncovered:
+            log(
+                WARNING,
+                "no theorem covers %s; the step size is that of %s alone (empirical)",
+                recipe.uncovered,
+                recipe.theorem,
+            )
+
+    def lines(self, signal: str) -> list[str]:
+        """Return what a person wants to see of it, a line each."""
+        if self.automatic is not None:
+            rule = "of whole losses" if self.automatic.is_whole else "of sampled or noisy losses"
+            return [f"Step size: automatic, from {self.value:g}, by the rule {rule} (empirical)"]
+        lines = [f"Step size: {self.value:g} on the clients' {signal}s"]
+        if self.source is not None:
+            found = self.source
+            lines += [f"Step size by: {found.formula} ({found.kind}; {found.source})"]
+        if self.constants is not None:
+            named = describe(self.constants).items()
+            lines += ["Constants: " + ", ".join(f"{name} = {value:g}" for name, value in named)]
+        return lines
+
+    def judge(self, this: Round) -> ArrayRecord:
+        """Choose an automatic step by the clients' losses; return the model to step from.
+
+        Raises
+        ------
+        ValueError
+            If a client reports no loss.
+        """
+        if self.automatic is None:
+            return this.arrays
+        kept, self.value = self.automatic.judge(this)
+        return kept

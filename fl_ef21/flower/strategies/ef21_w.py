@@ -1,0 +1,67 @@
+"""EF21W for Flower."""
+
+from typing import Unpack
+
+from fl_ef21.compressors import Compressor
+from fl_ef21.flower.server.ledger import CheckedReply, RejectedError
+from fl_ef21.flower.server.options import Options
+from fl_ef21.flower.server.recipe import StepSizeRule
+from fl_ef21.flower.server.weighting import SMOOTHNESS_KEY, Smoothness, SmoothnessWeights
+from fl_ef21.flower.strategies.ef21 import EF21
+
+
+class EF21W(EF21):
+    """EF21-W (Reloaded, arXiv 2402.10774): weights wᵢ = Lᵢ/ΣL in place of 1/n.
+
+    Clients send differences of their signals times 1/(n wᵢ), and the server steps along Σ wᵢ gᵢ.
+    With a positively homogeneous compressor, such as Top-k, the iterates are those of EF21: what
+    differs is the step size that theory allows. All clients count alike in f.
+
+    Parameters
+    ----------
+    compressor, step_size, initialisation, **options
+        As in :class:`EF21`.
+    smoothness : mapping, sequence or "reported"
+        Lᵢ by client key or by partition id, or as clients report it: see
+        :class:`~fl_ef21.flower.server.weighting.SmoothnessWeights`.
+
+    Examples
+    --------
+    >>> from fl_ef21 import EF21W, TopK
+    >>> strategy = EF21W(TopK(1), 0.1, smoothness=[1.0, 3.0], signal="gradient")
+    >>> strategy.scale_of("partition-id=1")
+    0.6666666666666666
+    """
+
+    def __init__(
+        self,
+        compressor: Compressor,
+        step_size: StepSizeRule = 1.0,
+        *,
+        smoothness: Smoothness,
+        initialisation: str = "compressed",
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(compressor, step_size, initialisation=initialisation, **options)
+        self.smoothness = SmoothnessWeights(smoothness)
+
+    variant = "ef21-w"
+
+    @property
+    def needs_names(self) -> bool:
+        """Yes: a client's scale is its own."""
+        return True
+
+    def scale_of(self, client: str) -> float:
+        """Return 1/(n wᵢ) = L_AM/Lᵢ."""
+        return self.smoothness.mean() / self.smoothness.of(client)
+
+    def weight_of(self, reply: CheckedReply) -> float:
+        """Return Lᵢ: weights need not sum to 1."""
+        client = reply.about.client
+        try:
+            if self.smoothness.reported:
+                self.smoothness.learn(client, reply.metrics.get(SMOOTHNESS_KEY))
+            return self.smoothness.of(client)
+        except ValueError as error:
+            raise RejectedError(str(error)) from error
