@@ -1,8 +1,10 @@
 """The Simulation and Deployment Engines, started as real processes, and their end."""
 
+import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fl_ef21.engine import reaper, simulation
+from fl_ef21.engine import deployment, reaper, simulation
 from fl_ef21.engine.deployment import LocalFederation
 from fl_ef21.engine.launch import Launch, environment, is_listening
 from fl_ef21.engine.run_log import LONGEST, failure, refusal, tail
@@ -101,6 +103,12 @@ def study(tmp_path: Path) -> Path:
     (package / "client_app.py").write_text(CLIENT_APP)
     (package / "server_app.py").write_text(SERVER_APP)
     return folder
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield taken.getsockname()[1]
 
 
 @pytest.fixture
@@ -215,7 +223,12 @@ def test_a_killed_owner_leaves_nothing(study: Path, out: Path) -> None:
 
 
 @pytest.mark.engine
-def test_deployment_runs_apps_one_after_another(study: Path, out: Path, tmp_path: Path) -> None:
+def test_deployment_runs_apps_one_after_another(
+    study: Path, out: Path, tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first SuperNode finds its port taken, as it may by another program, and starts again.
+    ports = itertools.chain([taken_port], iter(deployment.free_port, None))
+    monkeypatch.setattr(deployment, "free_port", lambda: next(ports))
     logs = tmp_path / "logs"
     settings = {"out": str(out), "nodes": 2}
     with LocalFederation(2, logs) as federation:

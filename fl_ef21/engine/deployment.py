@@ -8,10 +8,12 @@ from types import TracebackType
 from typing import Self
 
 from fl_ef21.engine.launch import LOOPBACK, Launch, free_port
-from fl_ef21.engine.run_log import RunFailed
+from fl_ef21.engine.run_log import RunFailed, tail
 from fl_ef21.engine.superlink import RunConfig, SuperLink
 
 __all__ = ["LocalFederation", "RunFailed"]
+
+RESTARTS = 3  # of a SuperNode that ends before it is online
 
 
 class LocalFederation:
@@ -32,7 +34,7 @@ class LocalFederation:
     ValueError
         If `supernodes` is below 1.
     RunFailed
-        On entry, if they are not all online within a minute.
+        On entry, if one does not come online; the text has the end of its log.
     """
 
     def __init__(self, supernodes: int, folder: Path | None = None) -> None:
@@ -105,7 +107,7 @@ class LocalFederation:
         Raises
         ------
         RunFailed
-            If it is not online within a minute.
+            If it does not come online; the text has the end of its log.
         ValueError
             If it is running, or the federation has no such SuperNode.
         """
@@ -118,10 +120,24 @@ class LocalFederation:
         before = self._online()
         for index in indices:
             self._processes[index] = self._start_process(index)
+        restarts = dict.fromkeys(indices, RESTARTS)
+
+        def all_online() -> bool:
+            for index in indices:
+                if self._processes[index].poll() is not None:
+                    self._start_again(index, restarts)
+            return len(self._online() - before) >= len(indices)
+
         self._superlink.wait_until(
-            lambda: len(self._online() - before) >= len(indices),
-            f"to see SuperNodes {list(indices)} online; their logs are in {self.folder}",
+            all_online, f"to see SuperNodes {list(indices)} online; their logs are in {self.folder}"
         )
+
+    def _start_again(self, index: int, restarts: dict[int, int]) -> None:
+        """Start a SuperNode that has ended at once, as it does if its port was taken meanwhile."""
+        if not restarts[index]:
+            raise RunFailed(f"SuperNode {index} does not start", tail(self._log(index)))
+        restarts[index] -= 1
+        self._processes[index] = self._start_process(index)
 
     def _start_process(self, index: int) -> subprocess.Popen[bytes]:
         # Nodes would install the app at the same time in a common FLWR_HOME.
@@ -130,8 +146,10 @@ class LocalFederation:
         command = ["flower-supernode", "--insecure", "--superlink", self._superlink.address]
         command += ["--host", LOOPBACK, "--port", str(free_port())]
         command += ["--node-config", f"partition-id={index} num-partitions={self.supernodes}"]
-        log = self.folder / f"supernode-{index}.log"
-        return self._launch.start(command, log, {"FLWR_HOME": str(home)})
+        return self._launch.start(command, self._log(index), {"FLWR_HOME": str(home)})
+
+    def _log(self, index: int) -> Path:
+        return self.folder / f"supernode-{index}.log"
 
     def _online(self) -> set[str]:
         nodes = self._superlink.query("supernode", "list")["nodes"]

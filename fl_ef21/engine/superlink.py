@@ -16,7 +16,7 @@ from fl_ef21.engine.run_log import RunFailed, failure, refusal, tail
 
 RunConfig = Mapping[str, bool | int | float | str]
 
-STARTUP = 60.0  # seconds that a process of Flower may take before it counts as stuck
+STARTUP = 180.0  # seconds that a process of Flower may take before it counts as stuck
 POLL = 0.2  # seconds between two calls of on_poll
 
 _logger = logging.getLogger("fl_ef21")
@@ -59,7 +59,7 @@ class SuperLink:
         Raises
         ------
         RunFailed
-            If it ends, or does not answer within a minute.
+            If it ends, or does not answer within ``STARTUP`` seconds.
         """
         port = free_port()
         address = f"{LOOPBACK}:{port}"
@@ -79,7 +79,7 @@ class SuperLink:
         Raises
         ------
         RunFailed
-            If the SuperLink ends, or a minute passes.
+            If the SuperLink ends, or ``STARTUP`` seconds pass.
         """
         deadline = time.monotonic() + STARTUP
         while not ready():
