@@ -332,7 +332,7 @@ def test_a_bad_update_is_that_clients_failure(how, part):
     assert "partition-id=0" in reasons(strategy)
 
 
-EPOCHS: list[bytes] = []
+ORIGINS: list[tuple[bytes, int]] = []
 
 
 def tampering(change):
@@ -340,7 +340,8 @@ def tampering(change):
 
     class TamperingGrid(InProcessGrid):
         def deliver(self, message):
-            EPOCHS.append(message.content["fl_ef21"]["epoch"])
+            told = message.content["fl_ef21"]
+            ORIGINS.append((told["epoch"], told["round"]))
             reply = super().deliver(message)
             first = message.metadata.dst_node_id == min(self.contexts)
             return change(reply) if first else reply
@@ -356,7 +357,7 @@ def changed_reply(reply, **values):
 def joined_as(reply, client):
     """The reply, forged into a first message of another client, digest and all."""
     about, payload = reply_of(reply.content["arrays"])
-    digest = chain(origin(EPOCHS[-1], client), payload)
+    digest = chain(origin(ORIGINS[-1][0], client, ORIGINS[-1][1]), payload)
     forged = replace(about, client=client, seq=1, digest=digest)
     return with_blob(reply, forged.pack(payload))
 

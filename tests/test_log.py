@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from faults import FaultyGrid
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app.message.message import make_message
 from flwr.clientapp import ClientApp
 
 from fl_ef21 import EF21, TopK, ef21_mod, methods
@@ -137,6 +138,25 @@ def test_a_client_that_commits_when_it_sends_is_noticed():
     run(grid, 300, ef21)
     # The log notices: from the first lost reply on, nothing of that client fits any more.
     assert sum(row.rejections for row in ef21.history) > 100
+
+
+def test_a_first_message_does_not_pass_for_a_later_one():
+    """What a client that joins has sent, sent again in answer to a later instruction."""
+
+    class ReplayingGrid(InProcessGrid):
+        first = None
+
+        def deliver(self, message):
+            reply = super().deliver(message)
+            if message.metadata.dst_node_id != min(self.contexts):
+                return reply
+            self.first = self.first or reply
+            return make_message(reply.metadata, self.first.content)
+
+    ef21 = strategy()
+    run(ReplayingGrid(quadratic_app(), partition_configs(CLIENTS)), 5, ef21)
+    assert [row.rejections for row in ef21.history] == [0, 1, 1, 1, 1]
+    assert "does not follow" in ef21.history[1].reasons[0]
 
 
 @pytest.mark.parametrize("rollback", [True, False])

@@ -212,7 +212,8 @@ def _new_log(instruction: Instruction, client: str, method: Method, layout: Layo
     state = dict(method.start(layout.size, layout.dtype))
     if method.needs_previous:
         state[MODEL] = np.zeros(layout.size, layout.dtype)
-    return ClientLog(instruction.epoch, Ack(0, origin(instruction.epoch, client)), state)
+    start = origin(instruction.epoch, client, instruction.round)
+    return ClientLog(instruction.epoch, Ack(0, start), state)
 
 
 def _fits(log: ClientLog, fresh: State) -> bool:

@@ -33,6 +33,11 @@ def chain(previous: bytes, payload: bytes) -> bytes:
     return blake2b(payload, digest_size=DIGEST_BYTES, salt=previous, person=b"fl-ef21").digest()
 
 
-def origin(epoch: bytes, client: str) -> bytes:
-    """Return the digest that a client's first message of an epoch follows."""
-    return blake2b(client.encode(), digest_size=DIGEST_BYTES, salt=epoch).digest()
+def origin(epoch: bytes, client: str, server_round: int) -> bytes:
+    """Return the digest that a client's first message follows.
+
+    It names the round, so that a first message which is sent again in a later one does not pass
+    for that of a client that joins again.
+    """
+    name = server_round.to_bytes(8, "little") + client.encode()
+    return blake2b(name, digest_size=DIGEST_BYTES, salt=epoch).digest()

@@ -88,6 +88,12 @@ class Ledger:
         self._support_of: dict[str, Support] = {}
         self._applied: dict[str, Ack] = {}
         self._clients: dict[int, str] = {}
+        self._round = 0
+
+    def begin_round(self, server_round: int) -> None:
+        """Prepare for the replies of a round: first messages are bound to it."""
+        self._round = server_round
+        self.estimate.begin_round()
 
     def client_of(self, node_id: int) -> str | None:
         """Return the client key that a node has given, or ``None``."""
@@ -185,7 +191,7 @@ class Ledger:
             If the message is not the next one; nothing has changed then.
         """
         about = reply.about
-        nothing = Ack(0, origin(self.epoch, about.client))
+        nothing = Ack(0, origin(self.epoch, about.client, self._round))
         last = self._applied.get(about.client, nothing)
         joins = about.position == _following(nothing, reply.payload)
         if not joins and about.position != _following(last, reply.payload):

@@ -325,7 +325,7 @@ class ErrorFeedbackStrategy(FedAvg):
         if this is None or ledger is None:
             return None, None
         replies = list(replies)
-        ledger.estimate.begin_round()
+        ledger.begin_round(this.number)
         received = receive(replies, this.instructions, ledger, self.weighted_by_key, this.nodes)
         self._note_models(this, ledger, received)
         if not received.applied and not ledger.joined() and received.without_mod:
