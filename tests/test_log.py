@@ -3,18 +3,21 @@
 import numpy as np
 import pytest
 from faults import FaultyGrid
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.app.message.message import make_message
-from flwr.clientapp import ClientApp
+from quadratic_federation import (
+    CLIENTS,
+    DIMENSION,
+    quadratic_app,
+    run,
+    squared_gradient_norm,
+    strategy,
+)
 
-from fl_ef21 import EF21, TopK, ef21_mod, methods
+from fl_ef21 import EF21, methods
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.client.log import ClientLog
 
-CLIENTS, DIMENSION = 5, 12
-RNG = np.random.default_rng(7)
-HESSIANS = [np.diag(RNG.uniform(0.1, 2.0, DIMENSION)) for _ in range(CLIENTS)]
-OPTIMA = RNG.normal(size=(CLIENTS, DIMENSION))
 FAULTS = {
     "lost request": {"lost request": 0.2},
     "lost reply": {"lost reply": 0.2},
@@ -23,39 +26,6 @@ FAULTS = {
     "lost state": {"lost state": 0.05},
     "all": {"lost request": 0.1, "lost reply": 0.1, "damaged": 0.1, "lost state": 0.02},
 }
-
-
-def gradient(client: int, x: np.ndarray) -> np.ndarray:
-    return HESSIANS[client] @ (x - OPTIMA[client])
-
-
-def squared_gradient_norm(x: np.ndarray) -> float:
-    return float(np.sum(np.mean([gradient(i, x) for i in range(CLIENTS)], axis=0) ** 2))
-
-
-def quadratic_app(raise_when=lambda context: False) -> ClientApp:
-    app = ClientApp(mods=[ef21_mod])
-
-    @app.train()
-    def train(message, context):
-        if raise_when(context):
-            raise RuntimeError("out of battery")
-        g = gradient(context.node_config["partition-id"], message.content["arrays"]["x"].numpy())
-        metrics = MetricRecord({"num-examples": 10, "loss": 1.0})
-        content = RecordDict({"arrays": ArrayRecord({"x": Array(g)}), "metrics": metrics})
-        return Message(content, reply_to=message)
-
-    return app
-
-
-def strategy(**kwargs) -> EF21:
-    options = {"signal": "gradient", "fraction_evaluate": 0.0, "initialisation": "compressed"}
-    return EF21(TopK(k=2), step_size=0.15, **options | kwargs)
-
-
-def run(grid: InProcessGrid, rounds: int, ef21: EF21, checks=()) -> np.ndarray:
-    arrays = ArrayRecord({"x": Array(np.zeros(DIMENSION))})
-    return ef21.start(grid, arrays, num_rounds=rounds, callbacks=checks).arrays["x"].numpy()
 
 
 def check_invariants(ef21: EF21, grid: InProcessGrid) -> int:

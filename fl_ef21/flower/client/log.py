@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
-from fl_ef21.compressors import Support, Vector
+from fl_ef21.compressors import Support
+from fl_ef21.flower.client.vectors import to_array, to_vector
 from fl_ef21.flower.protocol import RECORD, Ack, ProtocolError
 from fl_ef21.flower.protocol.payload import SUPPORT
 from fl_ef21.methods import Method, State
@@ -18,7 +19,6 @@ from fl_ef21.wire import decode
 
 _VECTORS = f"{RECORD}.vectors"
 _PENDING = "pending."
-_RAW_STYPE = "fl_ef21.raw"
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class ClientLog:
     def store(self, records: RecordDict) -> None:
         """Write the log into ``context.state``."""
         pending = self.pending or Pending(Ack(), b"")
-        vectors = {name: _array(vector) for name, vector in self.state.items()}
-        vectors |= {_PENDING + name: _array(v) for name, v in pending.private.items()}
+        vectors = {name: to_array(vector) for name, vector in self.state.items()}
+        vectors |= {_PENDING + name: to_array(v) for name, v in pending.private.items()}
         place = ConfigRecord(
             {
                 "epoch": self.epoch,
@@ -110,7 +110,7 @@ class ClientLog:
         try:
             position = Ack(_int(place["pending-seq"]), _bytes(place["pending-digest"]))
             private = {
-                name.removeprefix(_PENDING): _vector(array)
+                name.removeprefix(_PENDING): to_vector(array)
                 for name, array in vectors.items()
                 if name.startswith(_PENDING)
             }
@@ -118,7 +118,7 @@ class ClientLog:
             return cls(
                 epoch=_bytes(place["epoch"]),
                 committed=Ack(_int(place["seq"]), _bytes(place["digest"])),
-                state={n: _vector(a) for n, a in vectors.items() if not n.startswith(_PENDING)},
+                state={n: to_vector(a) for n, a in vectors.items() if not n.startswith(_PENDING)},
                 pending=pending if position.seq else None,
             )
         except (KeyError, TypeError, ValueError):
@@ -128,17 +128,6 @@ class ClientLog:
 def support_in(state: State, size: int) -> Support | None:
     """Return the support that a state holds, if it does."""
     return Support(size, state[SUPPORT].astype(np.int64)) if SUPPORT in state else None
-
-
-def _array(vector: Vector) -> Array:
-    return Array(str(vector.dtype), vector.shape, _RAW_STYPE, vector.tobytes())
-
-
-def _vector(array: Array) -> Vector:
-    if array.stype != _RAW_STYPE:
-        raise ProtocolError(f"state array has type {array.stype} instead of {_RAW_STYPE}")
-    vector: Vector = np.frombuffer(array.data, array.dtype).reshape(array.shape)
-    return vector
 
 
 def _int(value: object) -> int:

@@ -8,6 +8,7 @@ from flwr.common import log as flower_log
 from flwr.common.constant import ErrorCode
 
 from fl_ef21.flower.client.shadow import receive_model
+from fl_ef21.flower.client.state_directory import StateDirectory
 from fl_ef21.flower.client.turn import AppFailedError, single_arrays, take_turn
 from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError, Reply, reply_record
 from fl_ef21.flower.protocol.records import copy_records
@@ -32,7 +33,8 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
     context : Context
         Its ``node_config`` names the client with ``client-id`` or ``partition-id``, so that the
         client is known again after a restart; otherwise the node id does. Its ``state`` holds the
-        log, in records whose names begin with ``fl_ef21``.
+        log, in records whose names begin with ``fl_ef21``. With ``state-dir`` in the node config
+        or the run config the log is kept in that folder instead, and outlives the process.
     call_next : callable
         The app.
 
@@ -67,7 +69,11 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
         if instruction.roll_call:
             return _roll_call(message, context)
         run = _train if kind == "train" else _evaluate
-        reply = run(message, context, call_next, instruction)
+        home = StateDirectory.of(context, client_key(context))
+        records = context.state if home is None else home.load()
+        reply = run(message, context, records, call_next, instruction)
+        if home is not None and not reply.has_error():
+            home.save(records)
     except AppFailedError as failed:
         reply = failed.reply
     # Whatever an app raises must become a reply: the Deployment Engine would keep a half-written
@@ -96,26 +102,34 @@ def client_key(context: Context) -> str:
 
 
 def _train(
-    message: Message, context: Context, call_next: ClientAppCallable, instruction: Instruction
+    message: Message,
+    context: Context,
+    records: RecordDict,
+    call_next: ClientAppCallable,
+    instruction: Instruction,
 ) -> Message:
     def app(content: RecordDict) -> Message:
         message.content = content
         return call_next(message, context)
 
-    return take_turn(message, context.state, client_key(context), instruction, app)
+    return take_turn(message, records, client_key(context), instruction, app)
 
 
 def _evaluate(
-    message: Message, context: Context, call_next: ClientAppCallable, instruction: Instruction
+    message: Message,
+    context: Context,
+    records: RecordDict,
+    call_next: ClientAppCallable,
+    instruction: Instruction,
 ) -> Message:
     """Give the app the model that a compressed downlink means."""
     name, arrays = single_arrays(message.content)
-    model, shadow = receive_model(context.state, instruction, arrays)
+    model, shadow = receive_model(records, instruction, arrays)
     told = {key: record for key, record in message.content.items() if key != RECORD}
     message.content = RecordDict({**told, name: model})
     reply = call_next(message, context)
     if not reply.has_error():
-        shadow.store(context.state)
+        shadow.store(records)
     return reply
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from numpy.typing import NDArray
 
+from fl_ef21.flower.client.vectors import to_array, to_vector
 from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError
 from fl_ef21.flower.protocol.layout import ArraySpec, Layout
 from fl_ef21.flower.protocol.model_update import WHOLE, model_digest, read_pieces
@@ -21,7 +22,6 @@ from fl_ef21.methods.downlink.ef21_bc import DIRECTION
 
 _VECTORS: Final = f"{RECORD}.shadow.vectors"
 _PLACE: Final = f"{RECORD}.shadow"
-_RAW_STYPE: Final = "fl_ef21.raw"
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,7 @@ class Shadow:
     def store(self, records: RecordDict) -> None:
         """Write it into ``context.state``."""
         records[_VECTORS] = ArrayRecord(
-            {
-                name: Array(str(vector.dtype), vector.shape, _RAW_STYPE, vector.tobytes())
-                for name, vector in self.state.items()
-            }
+            {name: to_array(vector) for name, vector in self.state.items()}
         )
         specs = [(spec.name, spec.shape, spec.dtype.str) for spec in self.layout.specs]
         records[_PLACE] = ConfigRecord(
@@ -66,10 +63,7 @@ class Shadow:
                 epoch=bytes(place["epoch"]),  # type: ignore[arg-type]
                 version=int(place["version"]),  # type: ignore[arg-type]
                 layout=Layout(specs, int(place["exact-below"])),  # type: ignore[arg-type]
-                state={
-                    name: np.frombuffer(array.data, array.dtype).reshape(array.shape)
-                    for name, array in vectors.items()
-                },
+                state={name: to_vector(array) for name, array in vectors.items()},
             )
         except (KeyError, TypeError, ValueError):
             return None

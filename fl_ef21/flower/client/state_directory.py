@@ -1,0 +1,107 @@
+"""A client's log in a folder of its own, for clients whose process or machine may stop."""
+
+from dataclasses import dataclass
+from logging import WARNING
+from pathlib import Path
+from typing import Any, Final, Self
+
+from flwr.app import ArrayRecord, ConfigRecord, Context, RecordDict
+from flwr.common import log
+from numpy.typing import NDArray
+
+from fl_ef21.flower.client.vectors import to_array, to_vector
+from fl_ef21.flower.protocol import RECORD
+from fl_ef21.flower.storage import Archive, ArchiveError, file_name, load, save
+
+KEY: Final = "state-dir"
+"""Name in the node config, or in the run config, of the folder."""
+
+KIND: Final = "client state"
+
+
+@dataclass(frozen=True)
+class StateDirectory:
+    """Where a client keeps its log on disk, in place of ``context.state``.
+
+    Each client has one file, so that several may share a folder. It is replaced as a whole before
+    the reply is sent: after a power cut it holds the turn before or the last one, and the server's
+    next ack fits either.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The client's file.
+    client : str
+        Its key.
+    """
+
+    path: Path
+    client: str
+
+    @classmethod
+    def of(cls, context: Context, client: str) -> Self | None:
+        """Return the folder that a node is configured with; ``None`` if it keeps none.
+
+        Raises
+        ------
+        OSError
+            If the folder is not there and cannot be made.
+        """
+        folder = context.node_config.get(KEY) or context.run_config.get(KEY)
+        if not folder:
+            return None
+        Path(str(folder)).mkdir(parents=True, exist_ok=True)
+        return cls(Path(str(folder)) / file_name(client, ".state"), client)
+
+    def load(self) -> RecordDict:
+        """Return the stored records; none if there is no file that can be used.
+
+        A file that is damaged, or that is another client's, is left where it is until the next
+        turn replaces it: the client joins again.
+        """
+        try:
+            found = load(self.path, KIND)
+            if found.values["client"] != self.client:
+                raise ArchiveError(f"{self.path} is that of client {found.values['client']}")
+            return _records(found)
+        except FileNotFoundError:
+            return RecordDict()
+        except (ArchiveError, KeyError, TypeError) as error:
+            log(WARNING, "client %s joins again: %s", self.client, error)
+            return RecordDict()
+
+    def save(self, records: RecordDict) -> None:
+        """Replace the stored records by those of this library.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written; what was stored before is still there.
+        """
+        save(self.path, KIND, _archive(self.client, records))
+
+
+def _archive(client: str, records: RecordDict) -> Archive:
+    arrays: dict[str, NDArray[Any]] = {}
+    configs: dict[str, Any] = {}
+    for name, record in records.items():
+        if not name.startswith(RECORD):
+            continue
+        if isinstance(record, ArrayRecord):
+            arrays.update({f"{name}/{key}": to_vector(array) for key, array in record.items()})
+            configs[name] = list(record)
+        else:
+            configs[name] = dict(record)
+    return Archive(arrays, {"client": client, "records": configs})
+
+
+def _records(archive: Archive) -> RecordDict:
+    records = RecordDict()
+    for name, told in archive.values["records"].items():
+        if isinstance(told, dict):
+            records[name] = ConfigRecord(told)
+            continue
+        records[name] = ArrayRecord(
+            {key: to_array(archive.arrays[f"{name}/{key}"]) for key in told}
+        )
+    return records

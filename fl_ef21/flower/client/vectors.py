@@ -1,0 +1,31 @@
+"""Vectors in ``context.state``: their bytes as they lie in memory, without numpy's file header."""
+
+from typing import Any, Final
+
+import numpy as np
+from flwr.app import Array
+from numpy.typing import NDArray
+
+from fl_ef21.flower.protocol import ProtocolError
+
+STYPE: Final = "fl_ef21.raw"
+"""Serialisation type of such an Array."""
+
+
+def to_array(vector: NDArray[Any]) -> Array:
+    """Return an Array of a vector's bytes."""
+    return Array(str(vector.dtype), vector.shape, STYPE, vector.tobytes())
+
+
+def to_vector(array: Array) -> NDArray[Any]:
+    """Return the vector, which shares the Array's bytes and cannot be written.
+
+    Raises
+    ------
+    ProtocolError
+        If the Array is of another serialisation type.
+    """
+    if array.stype != STYPE:
+        raise ProtocolError(f"state array has type {array.stype} instead of {STYPE}")
+    vector: NDArray[Any] = np.frombuffer(array.data, array.dtype).reshape(array.shape)
+    return vector

@@ -1,0 +1,112 @@
+"""Named arrays and plain values in one file: numpy's npz, whose members carry checksums."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fl_ef21.flower.storage.atomic import write_atomically
+
+FORMAT: Final = 1
+"""Version of the files; a reader refuses any other."""
+
+_ABOUT: Final = "about"
+
+
+class ArchiveError(ValueError):
+    """A file that is damaged, or that is not what was asked for; the text names it."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What a file holds.
+
+    Attributes
+    ----------
+    arrays : mapping of ndarray by name
+        Any names, any shapes and plain dtypes.
+    values : mapping
+        What JSON can say, and bytes.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    values: Mapping[str, Any]
+
+
+def save(path: Path, kind: str, archive: Archive) -> None:
+    """Write an archive, atomically.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Replaced if it is there.
+    kind : str
+        What the file is, such as ``"client state"``; a reader asks for it.
+    archive : Archive
+        To write.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    about = {
+        "kind": kind,
+        "format": FORMAT,
+        "names": list(archive.arrays),
+        "values": dict(archive.values),
+    }
+    text = json.dumps(about, default=_encode_bytes).encode()
+    members: dict[str, Any] = {f"array-{i}": a for i, a in enumerate(archive.arrays.values())}
+    members[_ABOUT] = np.frombuffer(text, np.uint8)
+
+    def write(file: BinaryIO) -> None:
+        np.savez(file, **members)
+
+    write_atomically(path, write)
+
+
+def load(path: Path, kind: str) -> Archive:
+    """Read an archive back, every byte checked.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ArchiveError
+        If it is cut short, damaged, of another kind, or of another version.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as members:
+            about = json.loads(members[_ABOUT].tobytes(), object_hook=_decode_bytes)
+            _check(path, about, kind)
+            arrays = {name: members[f"array-{i}"] for i, name in enumerate(about["names"])}
+            return Archive(arrays, about["values"])
+    except (zipfile.BadZipFile, EOFError, KeyError, TypeError, ValueError, OSError) as error:
+        if isinstance(error, ArchiveError | FileNotFoundError | PermissionError):
+            raise
+        raise ArchiveError(f"{path} is cut short or damaged: {error}") from error
+
+
+def _check(path: Path, about: Mapping[str, Any], kind: str) -> None:
+    if about["kind"] != kind:
+        raise ArchiveError(f"{path} holds a {about['kind']}, not a {kind}")
+    if about["format"] != FORMAT:
+        raise ArchiveError(
+            f"{path} has format {about['format']}, and this version of fl-ef21 reads {FORMAT}"
+        )
+
+
+def _encode_bytes(value: object) -> dict[str, str]:
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    raise TypeError(f"{value!r} cannot be written into an archive")
+
+
+def _decode_bytes(value: dict[str, Any]) -> object:
+    return bytes.fromhex(value["bytes"]) if value.keys() == {"bytes"} else value
