@@ -12,7 +12,8 @@ from quadratic_federation import (
 
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.client.state_directory import StateDirectory
-from fl_ef21.flower.storage import Archive, ArchiveError, file_name, load, save
+from fl_ef21.flower.storage import ArchiveError, file_name, load, save
+from fl_ef21.methods import Snapshot
 
 
 class RestartingGrid(InProcessGrid):
@@ -68,7 +69,7 @@ def test_a_file_that_cannot_be_used_makes_the_client_join_again(tmp_path, harm):
                 case "another's":
                     first.write_bytes(second.read_bytes())
                 case "another kind":
-                    save(first, "cake", Archive({}, {}))
+                    save(first, "cake", Snapshot({}, {}))
                 case "empty":
                     first.write_bytes(b"")
 
@@ -120,7 +121,7 @@ def test_archives_say_what_they_are(tmp_path):
     path = tmp_path / "a"
     with pytest.raises(FileNotFoundError):
         load(path, "cake")
-    save(path, "cake", Archive({"x": np.arange(3)}, {"n": 1, "b": b"\x01"}))
+    save(path, "cake", Snapshot({"x": np.arange(3)}, {"n": 1, "b": b"\x01"}))
     assert load(path, "cake").values == {"n": 1, "b": b"\x01"}
     with pytest.raises(ArchiveError, match="holds a cake, not a pie"):
         load(path, "pie")

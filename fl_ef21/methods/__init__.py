@@ -12,6 +12,7 @@ from fl_ef21.methods.ef21_sgdm import EF21SGDM
 from fl_ef21.methods.estimate import Estimate, RememberedEstimate, RoundEstimate
 from fl_ef21.methods.marina import MARINA
 from fl_ef21.methods.method import MEMORY, NOTHING, Info, Method, State, Turn
+from fl_ef21.methods.snapshot import Snapshot
 from fl_ef21.methods.text import from_text
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Method",
     "RememberedEstimate",
     "RoundEstimate",
+    "Snapshot",
     "State",
     "Turn",
     "from_text",

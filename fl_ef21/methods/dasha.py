@@ -14,6 +14,7 @@ from fl_ef21.compressors import Compressor, Identity, Message, Vector
 from fl_ef21.methods.arguments import ForUnbiased
 from fl_ef21.methods.estimate import RememberedEstimate
 from fl_ef21.methods.method import ESTIMATE, State, Turn
+from fl_ef21.methods.mirrors import Mirrors
 
 SIGNAL = "signal"
 
@@ -67,6 +68,8 @@ class DASHA(ForUnbiased):
         """Return the signal, for the next difference."""
         return {SIGNAL: signal}
 
-    def estimate(self, size: int, dtype: np.dtype[Any]) -> RememberedEstimate:
+    def estimate(
+        self, size: int, dtype: np.dtype[Any], mirrors: Mirrors | None = None
+    ) -> RememberedEstimate:
         """Return an empty Σ pᵢ gᵢ that remembers every client."""
-        return RememberedEstimate(size, dtype)
+        return RememberedEstimate(size, dtype, mirrors=mirrors)

@@ -13,6 +13,7 @@ from fl_ef21.compressors import Compressor, Message, Vector
 from fl_ef21.methods.arguments import WithoutArguments
 from fl_ef21.methods.estimate import RoundEstimate
 from fl_ef21.methods.method import NOTHING, State, Turn
+from fl_ef21.methods.mirrors import Mirrors
 
 
 class DCGD(WithoutArguments):
@@ -42,6 +43,11 @@ class DCGD(WithoutArguments):
         """Return C(sᵢ)."""
         return message.to_dense()
 
-    def estimate(self, size: int, dtype: np.dtype[Any]) -> RoundEstimate:
+    def estimate(
+        self,
+        size: int,
+        dtype: np.dtype[Any],
+        mirrors: Mirrors | None = None,  # noqa: ARG002
+    ) -> RoundEstimate:
         """Return an empty mean over one round's messages."""
         return RoundEstimate(size, dtype)

@@ -17,6 +17,7 @@ from fl_ef21.methods.arguments import ForUnbiased
 from fl_ef21.methods.ef21 import difference
 from fl_ef21.methods.estimate import RememberedEstimate
 from fl_ef21.methods.method import ESTIMATE, State, Turn
+from fl_ef21.methods.mirrors import Mirrors
 
 
 class DIANA(ForUnbiased):
@@ -71,9 +72,11 @@ class DIANA(ForUnbiased):
         message.add_to(held)
         return held
 
-    def estimate(self, size: int, dtype: np.dtype[Any]) -> "LearnedEstimate":
+    def estimate(
+        self, size: int, dtype: np.dtype[Any], mirrors: Mirrors | None = None
+    ) -> "LearnedEstimate":
         """Return an empty Σ pᵢ hᵢ that adds each round's news."""
-        return LearnedEstimate(size, dtype, self.increment)
+        return LearnedEstimate(size, dtype, self.increment, mirrors)
 
 
 class LearnedEstimate(RememberedEstimate):
@@ -83,9 +86,13 @@ class LearnedEstimate(RememberedEstimate):
     """
 
     def __init__(
-        self, size: int, dtype: np.dtype[Any], increment: Callable[[Message], Message]
+        self,
+        size: int,
+        dtype: np.dtype[Any],
+        increment: Callable[[Message], Message],
+        mirrors: Mirrors | None = None,
     ) -> None:
-        super().__init__(size, dtype, increment)
+        super().__init__(size, dtype, increment, mirrors)
         self._news: NDArray[np.float64] = np.zeros(size)
 
     def begin_round(self) -> None:

@@ -15,6 +15,7 @@ from fl_ef21.compressors import Compressor, Message, Vector
 from fl_ef21.methods.arguments import WithoutArguments, require_contractive
 from fl_ef21.methods.estimate import RoundEstimate
 from fl_ef21.methods.method import State, Turn
+from fl_ef21.methods.mirrors import Mirrors
 
 ERROR = "error"
 
@@ -53,7 +54,12 @@ class EF14(WithoutArguments):
         held: Vector = message.to_dense() / message.dtype.type(turn.step_size)
         return held
 
-    def estimate(self, size: int, dtype: np.dtype[Any]) -> RoundEstimate:
+    def estimate(
+        self,
+        size: int,
+        dtype: np.dtype[Any],
+        mirrors: Mirrors | None = None,  # noqa: ARG002
+    ) -> RoundEstimate:
         """Return an empty mean over one round's steps."""
         return RoundEstimate(size, dtype)
 

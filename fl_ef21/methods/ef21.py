@@ -20,6 +20,7 @@ from fl_ef21.compressors import Compressor, Identity, Message, Vector
 from fl_ef21.methods.arguments import Initialised
 from fl_ef21.methods.estimate import RememberedEstimate
 from fl_ef21.methods.method import ESTIMATE, MEMORY, State, Turn
+from fl_ef21.methods.mirrors import Mirrors
 
 
 class EF21(Initialised):
@@ -65,9 +66,11 @@ class EF21(Initialised):
         """Return what the client wants the server to hold: sᵢ itself."""
         return signal
 
-    def estimate(self, size: int, dtype: np.dtype[Any]) -> RememberedEstimate:
+    def estimate(
+        self, size: int, dtype: np.dtype[Any], mirrors: Mirrors | None = None
+    ) -> RememberedEstimate:
         """Return an empty Σ pᵢ gᵢ that remembers every client."""
-        return RememberedEstimate(size, dtype, self.increment)
+        return RememberedEstimate(size, dtype, self.increment, mirrors)
 
 
 def difference(

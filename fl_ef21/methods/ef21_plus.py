@@ -28,6 +28,7 @@ class EF21Plus(EF21):
     """
 
     name = "ef21+"
+    starts_anew = True
 
     def check(self, compressor: Compressor) -> None:
         """Refuse compressors that are not contractive, or that draw: the choice needs certainty."""

@@ -6,13 +6,14 @@ Sums are float64 whatever the messages hold, and a sparse message costs O(k).
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Message, Vector
+from fl_ef21.methods.mirrors import MemoryMirrors, Mirrors
+from fl_ef21.methods.snapshot import Snapshot, join
 
 LOST_DIGITS: Final = 2.0**20
 """How much smaller than a term that leaves it a sum may be before it is made anew."""
@@ -60,6 +61,16 @@ class Estimate(ABC):
     def weights(self) -> list[float]:
         """Return the weights mᵢ of the clients that count."""
 
+    def snapshot(self) -> Snapshot:
+        """Return what outlives a round; nothing, by default."""
+        return Snapshot()
+
+    def restore(self, snapshot: Snapshot) -> None:  # noqa: B027 - nothing is right for most
+        """Take the state of a snapshot."""
+
+    def settle(self) -> None:  # noqa: B027
+        """Note that the last snapshot is safe, or that none will be asked for."""
+
     def mean(self, silent: int = 0) -> NDArray[np.float64]:
         """Return the estimate, shape (d,), float64.
 
@@ -77,18 +88,11 @@ class Estimate(ABC):
         return self._sum / (total + silent * total / len(weights))
 
 
-@dataclass
-class _Contribution:
-    weight: float
-    vector: Vector
-
-
 class RememberedEstimate(Estimate):
     """The estimate of EF21 and its family: ĝᵢ is the fold of all messages of client i.
 
-    Silent clients keep counting with what they last said (EF21-PP averages all clients). The
-    vectors ĝᵢ are kept, one of shape (d,) a client: they make it possible to take a client's
-    contribution out again.
+    Silent clients keep counting with what they last said (EF21-PP averages all clients). Mirrors
+    of the vectors ĝᵢ make it possible to take a client's contribution out again.
 
     Parameters
     ----------
@@ -96,6 +100,10 @@ class RememberedEstimate(Estimate):
         As in :class:`Estimate`.
     increment : callable
         What a message adds to ĝᵢ; by default itself.
+    mirrors : Mirrors, optional
+        Where the vectors are kept; by default in memory. Without any, a sum of float32 messages
+        is that of the messages: the rounding of the clients' own sums is not in it, and a client
+        keeps the weight of its first message.
     """
 
     def __init__(
@@ -103,64 +111,127 @@ class RememberedEstimate(Estimate):
         size: int,
         dtype: np.dtype[Any],
         increment: Callable[[Message], Message] = lambda message: message,
+        mirrors: Mirrors | None = None,
     ) -> None:
         super().__init__(size, dtype)
         self._increment = increment
-        self._contributions: dict[str, _Contribution] = {}
+        self._mirrors = MemoryMirrors(size, dtype) if mirrors is None else mirrors
+        self._weights: dict[str, float] = {}
         self._stale = False
 
     def begin_round(self) -> None:
         """Do nothing: contributions outlive the round."""
 
     def fold(self, client: str, weight: float, message: Message) -> None:
-        """Add a message to ĝᵢ; a client's first message starts from ĝᵢ = 0."""
-        if client not in self._contributions:
-            self._contributions[client] = _Contribution(weight, np.zeros(self._size, self._dtype))
-        contribution, increment = self._contributions[client], self._increment(message)
-        if contribution.weight == weight and not increment.fresh:
-            self._move(contribution, increment)
+        """Add a message to ĝᵢ; a client's first message starts from ĝᵢ = 0.
+
+        Raises
+        ------
+        NoMirrorError
+            If the message takes the place of ĝᵢ, and no mirrors are kept.
+        """
+        increment = self._increment(message)
+        if not self._mirrors.kept:
+            self._add(client, weight, increment)
             return
-        fold_into(contribution.vector, increment)
-        contribution.weight = weight
+        if client not in self._weights:
+            self._mirrors.add(client)
+            self._weights[client] = weight
+        if self._weights[client] == weight and not increment.fresh:
+            self._move(client, weight, increment)
+            return
+        moved = self._mirrors.read(client, slice(None)).copy()
+        fold_into(moved, increment)
+        self._mirrors.write(client, slice(None), moved)
+        self._weights[client] = weight
         self._stale = True
 
-    def _move(self, contribution: _Contribution, message: Message) -> None:
+    def _add(self, client: str, weight: float, message: Message) -> None:
+        weight = self._weights.setdefault(client, weight)
+        if message.fresh:
+            self._mirrors.remove(client)
+        for place, values in message.pieces():
+            self._sum[place] += weight * values.astype(np.float64)
+
+    def _move(self, client: str, weight: float, message: Message) -> None:
         # The sum moves by what ĝᵢ really moves by, rounding of float32 included, so that it
         # stays the sum of the ĝᵢ that the clients hold.
         for place, values in message.pieces():
-            before = contribution.vector[place]
+            before = self._mirrors.read(client, place)
             after = before + values
-            moved = self._sum[place] + contribution.weight * (after.astype(np.float64) - before)
+            moved = self._sum[place] + weight * (after.astype(np.float64) - before)
             # Where a large term leaves, the digits of the small ones are gone with it.
-            leaving = contribution.weight * np.abs(before, dtype=np.float64)
+            leaving = weight * np.abs(before, dtype=np.float64)
             if (leaving > LOST_DIGITS * np.abs(moved)).any():
                 self._stale = True
-            contribution.vector[place], self._sum[place] = after, moved
+            self._mirrors.write(client, place, after)
+            self._sum[place] = moved
 
     def mean(self, silent: int = 0) -> NDArray[np.float64]:
         """Return the estimate; the sum is made anew if it could not be kept up to date."""
         if self._stale:
             self._sum = np.zeros(self._size)
-            for contribution in self._contributions.values():
-                self._sum += contribution.weight * contribution.vector.astype(np.float64)
+            for client, weight in self._weights.items():
+                vector = self._mirrors.read(client, slice(None))
+                self._sum += weight * vector.astype(np.float64)
             self._stale = False
         return super().mean(silent)
 
     def forget(self, client: str) -> None:
-        """Take mᵢ ĝᵢ out of the sum."""
-        if self._contributions.pop(client, None) is not None:
+        """Take mᵢ ĝᵢ out of the sum.
+
+        Raises
+        ------
+        NoMirrorError
+            If no mirrors are kept; nothing has changed then.
+        """
+        if client in self._weights:
+            self._mirrors.remove(client)
+            del self._weights[client]
             self._stale = True
 
     def weights(self) -> list[float]:
         """Return the weights of all clients that have joined."""
-        return [contribution.weight for contribution in self._contributions.values()]
+        return list(self._weights.values())
 
     def contributions(self) -> dict[str, tuple[float, Vector]]:
-        """Return a copy of every client's weight mᵢ and vector ĝᵢ, for checks."""
+        """Return a copy of every client's weight mᵢ and vector ĝᵢ, for checks.
+
+        Raises
+        ------
+        NoMirrorError
+            If no mirrors are kept.
+        """
         return {
-            client: (contribution.weight, contribution.vector.copy())
-            for client, contribution in self._contributions.items()
+            client: (weight, self._mirrors.read(client, slice(None)).copy())
+            for client, weight in self._weights.items()
         }
+
+    def vector(self, client: str) -> Vector:
+        """Return ĝᵢ of one client, not to be changed.
+
+        Raises
+        ------
+        NoMirrorError
+            If no mirrors are kept.
+        """
+        return self._mirrors.read(client, slice(None))
+
+    def snapshot(self) -> Snapshot:
+        """Return the sum, the weights in the order in which clients joined, and the mirrors."""
+        own = Snapshot({"sum": self._sum}, {"weights": self._weights, "stale": self._stale})
+        return join({"own": own, "mirrors": self._mirrors.snapshot()})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take the state of a snapshot."""
+        own = snapshot.within("own")
+        self._sum = own.arrays["sum"].copy()
+        self._weights, self._stale = dict(own.values["weights"]), bool(own.values["stale"])
+        self._mirrors.restore(snapshot.within("mirrors"))
+
+    def settle(self) -> None:
+        """Let mirrors on disk write down what they hold."""
+        self._mirrors.settle()
 
 
 class RoundEstimate(Estimate):

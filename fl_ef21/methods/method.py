@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fl_ef21.compressors import Compressor, Message, Vector
 from fl_ef21.methods.estimate import Estimate, fold_into
+from fl_ef21.methods.mirrors import Mirrors
 
 State: TypeAlias = Mapping[str, NDArray[Any]]
 """A client's vectors by name, each of shape (d,); empty for methods without memory.
@@ -81,6 +82,8 @@ class Method(ABC):
         Whether clients multiply by γ.
     expects_noise : bool
         Whether the method is made for stochastic signals.
+    starts_anew : bool
+        Whether messages may take the place of all that was folded before them.
     """
 
     name: ClassVar[str]
@@ -88,6 +91,7 @@ class Method(ABC):
     needs_previous: ClassVar[bool] = False
     clients_use_step_size: ClassVar[bool] = False
     expects_noise: ClassVar[bool] = False
+    starts_anew: ClassVar[bool] = False
 
     @property
     def counts_silent_clients(self) -> bool:
@@ -191,8 +195,12 @@ class Method(ABC):
         return self.folded(state[ESTIMATE], message)
 
     @abstractmethod
-    def estimate(self, size: int, dtype: np.dtype[Any]) -> Estimate:
-        """Return the server's empty estimate of Σ pᵢ sᵢ for vectors of shape (size,)."""
+    def estimate(self, size: int, dtype: np.dtype[Any], mirrors: Mirrors | None = None) -> Estimate:
+        """Return the server's empty estimate of Σ pᵢ sᵢ for vectors of shape (size,).
+
+        ``mirrors`` are where its copies of the clients' vectors go, in memory by default; methods
+        without memory have no use for them.
+        """
 
     @abstractmethod
     def check(self, compressor: Compressor) -> None:

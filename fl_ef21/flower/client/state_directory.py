@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fl_ef21.flower.client.vectors import to_array, to_vector
 from fl_ef21.flower.protocol import RECORD
-from fl_ef21.flower.storage import Archive, ArchiveError, file_name, load, save
+from fl_ef21.flower.storage import ArchiveError, file_name, load, save
+from fl_ef21.methods import Snapshot
 
 KEY: Final = "state-dir"
 """Name in the node config, or in the run config, of the folder."""
@@ -78,10 +79,10 @@ class StateDirectory:
         OSError
             If they cannot be written; what was stored before is still there.
         """
-        save(self.path, KIND, _archive(self.client, records))
+        save(self.path, KIND, _snapshot(self.client, records))
 
 
-def _archive(client: str, records: RecordDict) -> Archive:
+def _snapshot(client: str, records: RecordDict) -> Snapshot:
     arrays: dict[str, NDArray[Any]] = {}
     configs: dict[str, Any] = {}
     for name, record in records.items():
@@ -92,16 +93,16 @@ def _archive(client: str, records: RecordDict) -> Archive:
             configs[name] = list(record)
         else:
             configs[name] = dict(record)
-    return Archive(arrays, {"client": client, "records": configs})
+    return Snapshot(arrays, {"client": client, "records": configs})
 
 
-def _records(archive: Archive) -> RecordDict:
+def _records(snapshot: Snapshot) -> RecordDict:
     records = RecordDict()
-    for name, told in archive.values["records"].items():
+    for name, told in snapshot.values["records"].items():
         if isinstance(told, dict):
             records[name] = ConfigRecord(told)
             continue
         records[name] = ArrayRecord(
-            {key: to_array(archive.arrays[f"{name}/{key}"]) for key in told}
+            {key: to_array(snapshot.arrays[f"{name}/{key}"]) for key in told}
         )
     return records

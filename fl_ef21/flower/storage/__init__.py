@@ -1,7 +1,7 @@
 """What outlives a process: files that are whole or not there, and that say what they are."""
 
-from fl_ef21.flower.storage.archive import Archive, ArchiveError, load, save
+from fl_ef21.flower.storage.archive import ArchiveError, load, save
 from fl_ef21.flower.storage.atomic import write_atomically
 from fl_ef21.flower.storage.names import file_name
 
-__all__ = ["Archive", "ArchiveError", "file_name", "load", "save", "write_atomically"]
+__all__ = ["ArchiveError", "file_name", "load", "save", "write_atomically"]

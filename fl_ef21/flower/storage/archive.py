@@ -3,14 +3,13 @@
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fl_ef21.flower.storage.atomic import write_atomically
+from fl_ef21.methods import Snapshot
 
 FORMAT: Final = 1
 """Version of the files; a reader refuses any other."""
@@ -22,24 +21,8 @@ class ArchiveError(ValueError):
     """A file that is damaged, or that is not what was asked for; the text names it."""
 
 
-@dataclass(frozen=True)
-class Archive:
-    """What a file holds.
-
-    Attributes
-    ----------
-    arrays : mapping of ndarray by name
-        Any names, any shapes and plain dtypes.
-    values : mapping
-        What JSON can say, and bytes.
-    """
-
-    arrays: Mapping[str, NDArray[Any]]
-    values: Mapping[str, Any]
-
-
-def save(path: Path, kind: str, archive: Archive) -> None:
-    """Write an archive, atomically.
+def save(path: Path, kind: str, snapshot: Snapshot) -> None:
+    """Write a snapshot, atomically.
 
     Parameters
     ----------
@@ -47,7 +30,7 @@ def save(path: Path, kind: str, archive: Archive) -> None:
         Replaced if it is there.
     kind : str
         What the file is, such as ``"client state"``; a reader asks for it.
-    archive : Archive
+    snapshot : Snapshot
         To write.
 
     Raises
@@ -58,11 +41,11 @@ def save(path: Path, kind: str, archive: Archive) -> None:
     about = {
         "kind": kind,
         "format": FORMAT,
-        "names": list(archive.arrays),
-        "values": dict(archive.values),
+        "names": list(snapshot.arrays),
+        "values": dict(snapshot.values),
     }
     text = json.dumps(about, default=_encode_bytes).encode()
-    members: dict[str, Any] = {f"array-{i}": a for i, a in enumerate(archive.arrays.values())}
+    members: dict[str, Any] = {f"array-{i}": a for i, a in enumerate(snapshot.arrays.values())}
     members[_ABOUT] = np.frombuffer(text, np.uint8)
 
     def write(file: BinaryIO) -> None:
@@ -71,7 +54,7 @@ def save(path: Path, kind: str, archive: Archive) -> None:
     write_atomically(path, write)
 
 
-def load(path: Path, kind: str) -> Archive:
+def load(path: Path, kind: str) -> Snapshot:
     """Read an archive back, every byte checked.
 
     Raises
@@ -86,7 +69,7 @@ def load(path: Path, kind: str) -> Archive:
             about = json.loads(members[_ABOUT].tobytes(), object_hook=_decode_bytes)
             _check(path, about, kind)
             arrays = {name: members[f"array-{i}"] for i, name in enumerate(about["names"])}
-            return Archive(arrays, about["values"])
+            return Snapshot(arrays, about["values"])
     except (zipfile.BadZipFile, EOFError, KeyError, TypeError, ValueError, OSError) as error:
         if isinstance(error, ArchiveError | FileNotFoundError | PermissionError):
             raise
