@@ -7,7 +7,7 @@ from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 
 from fl_ef21.compressors import Dense, Sparse, TopK
 from fl_ef21.flower.protocol import chain
-from fl_ef21.flower.server.ledger import MAX_VALUE
+from fl_ef21.flower.server.checking import MAX_VALUE
 from fl_ef21.methods import EF21, Turn
 from fl_ef21.wire import decode, encode
 

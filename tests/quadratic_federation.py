@@ -28,8 +28,9 @@ def quadratic_app(raise_when=lambda context: False) -> ClientApp:
     def train(message, context):
         if raise_when(context):
             raise RuntimeError("out of battery")
-        g = gradient(context.node_config["partition-id"], message.content["arrays"]["x"].numpy())
-        metrics = MetricRecord({"num-examples": 10, "loss": 1.0})
+        client, x = context.node_config["partition-id"], message.content["arrays"]["x"].numpy()
+        g = gradient(client, x)
+        metrics = MetricRecord({"num-examples": 10, "loss": float(g @ (x - OPTIMA[client])) / 2})
         content = RecordDict({"arrays": ArrayRecord({"x": Array(g)}), "metrics": metrics})
         return Message(content, reply_to=message)
 
@@ -37,8 +38,8 @@ def quadratic_app(raise_when=lambda context: False) -> ClientApp:
 
 
 def strategy(**kwargs) -> EF21:
-    options = {"signal": "gradient", "fraction_evaluate": 0.0, "initialisation": "compressed"}
-    return EF21(TopK(k=2), step_size=0.15, **options | kwargs)
+    options = {"signal": "gradient", "fraction_evaluate": 0.0, "step_size": 0.15}
+    return EF21(TopK(k=2), **options | kwargs)
 
 
 def run(grid: InProcessGrid, rounds: int, ef21: EF21, checks=()) -> np.ndarray:

@@ -55,7 +55,7 @@ def check_invariants(ef21: EF21, grid: InProcessGrid) -> int:
 
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS.keys())
 def test_faults_leave_both_sides_equal_and_the_floor_in_reach(faults):
-    rounds = 400
+    rounds = 440
     grid = FaultyGrid(
         quadratic_app(),
         partition_configs(CLIENTS),

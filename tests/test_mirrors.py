@@ -80,22 +80,28 @@ def test_a_crash_while_the_changes_are_written_is_mended(tmp_path):
     estimate = remembered(mirrors)
     estimate.fold("a", 1.0, Dense(np.arange(6, dtype=np.float32)))
     safe = estimate.snapshot()
-    file = np.memmap(tmp_path / "rows", F32, "r+", shape=(16, SIZE))
+    file = np.memmap(tmp_path / "rows", F32, "r+", 64, (16, SIZE))
     file[0, :3] = 9  # half of it, and wrong
     file.flush()
+    np.memmap(tmp_path / "rows", np.int64, "r+", shape=(1,))[0] = 1
     again = remembered(DiskMirrors(SIZE, F32, tmp_path / "rows"))
     again.restore(safe)
     np.testing.assert_array_equal(again.vector("a"), np.arange(6))
 
 
-def test_a_file_that_was_cut_is_refused(tmp_path):
+def test_a_file_that_is_not_the_snapshots_is_refused(tmp_path):
     estimate = remembered(DiskMirrors(SIZE, F32, tmp_path / "rows"))
-    for i in range(20):
+    snapshots = []
+    for i in range(3):
         estimate.fold(str(i), 1.0, Dense(np.ones(SIZE, np.float32)))
-    safe = estimate.snapshot()
+        snapshots.append(copied(estimate.snapshot()))
+        estimate.settle()
+    with pytest.raises(NoMirrorError, match="was written 3 times"):
+        remembered(DiskMirrors(SIZE, F32, tmp_path / "rows")).restore(snapshots[1])
+    remembered(DiskMirrors(SIZE, F32, tmp_path / "rows")).restore(snapshots[2])
     (tmp_path / "rows").unlink()
-    with pytest.raises(FileNotFoundError, match="not the 32 rows"):
-        remembered(DiskMirrors(SIZE, F32, tmp_path / "rows")).restore(safe)
+    with pytest.raises(NoMirrorError, match="was written 0 times"):
+        remembered(DiskMirrors(SIZE, F32, tmp_path / "rows")).restore(snapshots[2])
 
 
 def test_a_row_that_is_used_again_starts_from_zero(tmp_path):
@@ -129,9 +135,11 @@ def test_without_mirrors_nothing_can_be_taken_out():
     for take_out in (
         lambda: estimate.forget("a"),
         lambda: estimate.fold("a", 1.0, Fresh(Dense(np.ones(SIZE, np.float32)))),
-        lambda: estimate.vector("a"),
+        estimate.contributions,
     ):
         with pytest.raises(NoMirrorError, match="mirror='off'"):
             take_out()
+    assert estimate.vector("a") is None
+    assert estimate.drift() is None
     estimate.forget("unknown")
     np.testing.assert_array_equal(estimate.mean(), before)

@@ -6,7 +6,7 @@ Sums are float64 whatever the messages hold, and a sparse message costs O(k).
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,9 @@ class Estimate(ABC):
         float32 or float64: that of the clients' vectors.
     """
 
+    remembers: ClassVar[bool] = True
+    """Whether clients count beyond the round in which they have sent a message."""
+
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         self._size = size
         self._dtype = dtype
@@ -67,6 +70,14 @@ class Estimate(ABC):
 
     def restore(self, snapshot: Snapshot) -> None:  # noqa: B027 - nothing is right for most
         """Take the state of a snapshot."""
+
+    def vector(self, client: str) -> Vector | None:  # noqa: ARG002
+        """Return what a client counts with, not to be changed; ``None`` if it is not kept."""
+        return None
+
+    def drift(self) -> float | None:
+        """Return how far the sum is from that of what clients count with; ``None`` if not known."""
+        return None
 
     def settle(self) -> None:  # noqa: B027
         """Note that the last snapshot is safe, or that none will be asked for."""
@@ -171,8 +182,7 @@ class RememberedEstimate(Estimate):
         """Return the estimate; the sum is made anew if it could not be kept up to date."""
         if self._stale:
             self._sum = np.zeros(self._size)
-            for client, weight in self._weights.items():
-                vector = self._mirrors.read(client, slice(None))
+            for weight, vector in self._held():
                 self._sum += weight * vector.astype(np.float64)
             self._stale = False
         return super().mean(silent)
@@ -207,15 +217,24 @@ class RememberedEstimate(Estimate):
             for client, weight in self._weights.items()
         }
 
-    def vector(self, client: str) -> Vector:
-        """Return ĝᵢ of one client, not to be changed.
+    def vector(self, client: str) -> Vector | None:
+        """Return ĝᵢ of one client, not to be changed; ``None`` if no mirrors are kept."""
+        return self._mirrors.read(client, slice(None)) if self._mirrors.kept else None
 
-        Raises
-        ------
-        NoMirrorError
-            If no mirrors are kept.
+    def drift(self) -> float | None:
+        """Return how far the sum is from Σ mᵢ ĝᵢ, relative to Σ mᵢ |ĝᵢ|, at the worst coordinate.
+
+        In O(n d), for audits. ``None`` if no mirrors are kept.
         """
-        return self._mirrors.read(client, slice(None))
+        if not self._mirrors.kept or self._stale or not self._weights:
+            return 0.0 if self._mirrors.kept else None
+        terms = [weight * vector.astype(np.float64) for weight, vector in self._held()]
+        scale = np.max(np.sum(np.abs(terms), axis=0))
+        left = np.max(np.abs(np.sum(terms, axis=0) - self._sum))
+        return float(left / scale) if scale else float(left)
+
+    def _held(self) -> list[tuple[float, Vector]]:
+        return [(w, self._mirrors.read(client, slice(None))) for client, w in self._weights.items()]
 
     def snapshot(self) -> Snapshot:
         """Return the sum, the weights in the order in which clients joined, and the mirrors."""
@@ -236,6 +255,8 @@ class RememberedEstimate(Estimate):
 
 class RoundEstimate(Estimate):
     """The estimate of methods without memory: the mean of this round's messages."""
+
+    remembers = False
 
     def __init__(self, size: int, dtype: np.dtype[Any]) -> None:
         super().__init__(size, dtype)

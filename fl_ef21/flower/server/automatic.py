@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from flwr.app import ArrayRecord
+from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
-from fl_ef21.flower.server.ledger import CheckedReply
+from fl_ef21.flower.server.checking import CheckedReply
 from fl_ef21.flower.server.round import client_losses
+from fl_ef21.methods import Snapshot
+from fl_ef21.methods.snapshot import join
 from fl_ef21.theory.automatic import AutomaticStepSize, Verdict
 from fl_ef21.theory.automatic_sampled import SampledStepSize
 
@@ -68,6 +70,24 @@ class AutomaticSteps:
         self._sampled_state = self.sampled.start()
         self._kept: ArrayRecord | None = None
         self._along: NDArray[np.float64] | None = None
+
+    def snapshot(self) -> Snapshot:
+        """Return the rule's state, the model that is kept, and what the last step went along."""
+        kept = {} if self._kept is None else {n: a.numpy() for n, a in self._kept.items()}
+        along = {} if self._along is None else {"along": self._along}
+        rule = Snapshot(
+            along,
+            {"whole": self._whole_state.as_dict(), "sampled": self._sampled_state.as_dict()},
+        )
+        return join({"rule": rule, "kept": Snapshot(kept)})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take the state of a snapshot."""
+        rule, kept = snapshot.within("rule"), snapshot.within("kept").arrays
+        self._whole_state = type(self._whole_state).from_dict(rule.values["whole"])
+        self._sampled_state = type(self._sampled_state).from_dict(rule.values["sampled"])
+        self._along = rule.arrays.get("along")
+        self._kept = ArrayRecord({n: Array(a) for n, a in kept.items()}) if kept else None
 
     def judge(self, this: Round) -> tuple[ArrayRecord, float]:
         """Return the model to step from, and γ; 0 asks again there.

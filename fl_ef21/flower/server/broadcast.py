@@ -12,7 +12,7 @@ from fl_ef21.compressors import Vector
 from fl_ef21.flower.protocol import REPLY_STYPE
 from fl_ef21.flower.protocol.layout import Layout
 from fl_ef21.flower.protocol.model_update import WHOLE, model_digest, piece
-from fl_ef21.methods import State
+from fl_ef21.methods import Snapshot, State
 from fl_ef21.methods.downlink import Downlink, Step
 from fl_ef21.methods.downlink.downlink import MODEL
 from fl_ef21.wire import decode, encode
@@ -100,6 +100,18 @@ class Broadcast:
         others = [vector for name, vector in self._state.items() if name != MODEL]
         direction = b"".join(vector.tobytes() for vector in others)
         return Update(WHOLE, self.version, digest, whole, direction)
+
+    def snapshot(self) -> Snapshot:
+        """Return the copy of the clients' model, the last messages, and who holds what."""
+        values = {"version": self.version, "pieces": self._pieces, "held": self._held}
+        return Snapshot(dict(self._state), values)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take the state of a snapshot."""
+        self._state = {name: vector.copy() for name, vector in snapshot.arrays.items()}
+        self.version = snapshot.values["version"]
+        self._pieces = list(snapshot.values["pieces"])
+        self._held = dict(snapshot.values["held"])
 
     def note(self, client: str, version: int) -> None:
         """Note that a client has answered, and so holds a version."""

@@ -14,7 +14,8 @@ from fl_ef21.flower.protocol import NO_MOD, RECORD, Instruction, ProtocolError
 from fl_ef21.flower.protocol.model_update import WHOLE
 from fl_ef21.flower.protocol.policy import LayerPolicy
 from fl_ef21.flower.server.broadcast import Update
-from fl_ef21.flower.server.ledger import Ledger, RejectedError, read_reply
+from fl_ef21.flower.server.checking import RejectedError, read_reply
+from fl_ef21.flower.server.ledger import Ledger
 from fl_ef21.flower.server.meter import MessageSize, measure
 
 
@@ -137,7 +138,7 @@ def call_roll(
         try:
             if reply.has_error():
                 raise ProtocolError(str(reply.error.reason))
-            ledger.introduce(node, read_reply(reply)[0].client, nodes)
+            ledger.names.introduce(node, read_reply(reply)[0].client, nodes)
             del errors[node]
         except (ProtocolError, RejectedError) as error:
             errors[node] = f"node {node}: {error}"

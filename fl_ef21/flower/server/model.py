@@ -11,8 +11,10 @@ from fl_ef21.compressors import Vector
 from fl_ef21.flower.protocol.layout import Layout
 from fl_ef21.flower.protocol.seeding import broadcast_generator
 from fl_ef21.flower.server.broadcast import Broadcast, Update
+from fl_ef21.methods import Snapshot
 from fl_ef21.methods.downlink import EF21BC, Downlink
 from fl_ef21.methods.server import Descent, ServerState, ServerStep
+from fl_ef21.methods.snapshot import join
 
 
 class ServerModel:
@@ -54,6 +56,20 @@ class ServerModel:
     def forget_motion(self) -> None:
         """Forget the server step's state: the model goes back to an earlier one."""
         self._state = {}
+
+    def snapshot(self) -> Snapshot:
+        """Return the server step's state, and what clients hold of the model."""
+        parts = {"step": Snapshot(dict(self._state))}
+        if self._broadcast is not None:
+            parts["broadcast"] = self._broadcast.snapshot()
+        return join(parts)
+
+    def restore(self, snapshot: Snapshot, layout: Layout, arrays: ArrayRecord) -> None:
+        """Take the state of a snapshot; ``arrays`` are any of the model's layout."""
+        self._state = {k: v.copy() for k, v in snapshot.within("step").arrays.items()}
+        self.open(layout, arrays)
+        if self._broadcast is not None:
+            self._broadcast.restore(snapshot.within("broadcast"))
 
     def open(self, layout: Layout, arrays: ArrayRecord) -> None:
         """Begin with a model that everybody will be sent whole."""

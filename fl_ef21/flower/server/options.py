@@ -1,5 +1,6 @@
 """The arguments that all strategies take."""
 
+from pathlib import Path
 from typing import TypedDict
 
 from fl_ef21.flower.server.clients import ByClient
@@ -37,3 +38,10 @@ class Options(FedAvgArguments, total=False):
     scope: str
     exact_below: int
     seed: int
+    min_replies: int
+    mirror: str
+    checkpoint_dir: str | Path | None
+    checkpoint_every: int
+    journal_dir: str | Path | None
+    norm_bound: float | None
+    max_weight: float

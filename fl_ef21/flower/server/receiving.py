@@ -1,6 +1,7 @@
 """From the replies of a round to the ones that were applied, with a reason for every other."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from logging import INFO, WARNING
 from typing import Any
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from fl_ef21.flower.protocol import NO_MOD, ProtocolError
 from fl_ef21.flower.server.buffers import rounded_mean
-from fl_ef21.flower.server.ledger import CheckedReply, Ledger, RejectedError, read_reply
+from fl_ef21.flower.server.checking import CheckedReply, RejectedError, read_reply
+from fl_ef21.flower.server.ledger import Ledger
 from fl_ef21.flower.server.meter import MessageSize, measure
 
 
@@ -27,6 +29,8 @@ class Received:
         One text for each error reply.
     rejections : tuple of str
         One text for each quarantined reply.
+    answered : frozenset of int
+        Nodes that have answered, in whatever way.
     unanswered : int
         Instructions without any reply.
     payload_bytes : int
@@ -38,6 +42,7 @@ class Received:
     applied: tuple[CheckedReply, ...]
     errors: tuple[str, ...]
     rejections: tuple[str, ...]
+    answered: frozenset[int]
     unanswered: int
     payload_bytes: int
     size: MessageSize
@@ -64,13 +69,15 @@ def receive(
     replies: Sequence[Message],
     instructions: Sequence[Message],
     ledger: Ledger,
-    weighted_by_key: str,
     connected: Collection[int],
+    quorum: int = 1,
 ) -> Received:
     """Check every reply, then apply the good ones in the order of client keys.
 
     Nothing is applied before everything was checked, and the order in which replies arrive makes
-    no difference. Only replies to this round's instructions count, each once.
+    no difference. Only replies to this round's instructions count, each once. Methods that forget a
+    round's messages with the round get none of them where fewer than ``quorum`` could be applied:
+    clients that are not acknowledged keep what they have said.
     """
     # Flower writes the id into the instruction when it sends it. An error reply that Flower makes
     # itself comes from another node id, so this is the only way to know who failed.
@@ -93,14 +100,18 @@ def receive(
             if reply.has_error():
                 errors.append(f"{name}: error {reply.error.code}: {reply.error.reason}")
             else:
-                checked.append(ledger.check(node_id, reply, weighted_by_key))
+                checked.append(ledger.check(node_id, reply))
         except RejectedError as rejected:
             rejections.append(f"{name}: {rejected}")
+    if not ledger.estimate.remembers and 0 < _applicable(checked, ledger, connected) < quorum:
+        rejections += [f"client {r.about.client}: fewer than {quorum} replies" for r in checked]
+        checked = []
     applied = _apply(checked, ledger, rejections, connected)
     received = Received(
         applied=tuple(applied),
         errors=tuple(errors),
         rejections=tuple(rejections),
+        answered=frozenset(nodes[instruction_id] for instruction_id in answered),
         unanswered=len(nodes) - len(answered),
         payload_bytes=payload_bytes,
         size=size,
@@ -123,6 +134,16 @@ def _apply(
         except RejectedError as rejected:
             rejections.append(f"client {reply.about.client}: {rejected}")
     return applied
+
+
+def _applicable(checked: Sequence[CheckedReply], ledger: Ledger, connected: Collection[int]) -> int:
+    """Return how many clients have a reply that may be applied."""
+    clients = set()
+    for reply in checked:
+        with suppress(RejectedError):
+            ledger.require_next(reply, connected)
+            clients.add(reply.about.client)
+    return len(clients)
 
 
 def _name(ledger: Ledger, node_id: int | None, reply: Message) -> str:

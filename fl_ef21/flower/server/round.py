@@ -10,8 +10,8 @@ import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.common import log
 
+from fl_ef21.flower.server.checking import CheckedReply
 from fl_ef21.flower.server.history import RoundRecord
-from fl_ef21.flower.server.ledger import CheckedReply
 from fl_ef21.flower.server.meter import MessageSize
 from fl_ef21.flower.server.receiving import Received
 

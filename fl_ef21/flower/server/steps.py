@@ -15,8 +15,9 @@ from fl_ef21.flower.server.recipe import (
     describe,
     require_reversible,
 )
-from fl_ef21.methods import Method
+from fl_ef21.methods import Method, Snapshot
 from fl_ef21.methods.downlink import Downlink
+from fl_ef21.methods.snapshot import join
 from fl_ef21.theory import Constants, StepSize
 
 
@@ -107,6 +108,19 @@ class Steps:
             named = describe(self.constants).items()
             lines += ["Constants: " + ", ".join(f"{name} = {value:g}" for name, value in named)]
         return lines
+
+    def snapshot(self) -> Snapshot:
+        """Return γ, and what an automatic step remembers."""
+        parts = {"own": Snapshot({}, {"value": self.value})}
+        if self.automatic is not None:
+            parts["automatic"] = self.automatic.snapshot()
+        return join(parts)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take the state of a snapshot."""
+        self.value = snapshot.values["own"]["value"]
+        if self.automatic is not None:
+            self.automatic.restore(snapshot.within("automatic"))
 
     def judge(self, this: Round) -> ArrayRecord:
         """Choose an automatic step by the clients' losses; return the model to step from.

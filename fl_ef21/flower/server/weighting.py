@@ -5,6 +5,7 @@ from math import isfinite
 from typing import Final, TypeAlias
 
 from fl_ef21.flower.server.clients import ByClient, by_client, value_of
+from fl_ef21.methods import Snapshot
 
 REPORTED: Final = "reported"
 SMOOTHNESS_KEY: Final = "smoothness"
@@ -63,6 +64,14 @@ class SmoothnessWeights:
     def items(self) -> ItemsView[str, float]:
         """Return the known clients with their constants."""
         return self._known.items()
+
+    def snapshot(self) -> Snapshot:
+        """Return the known constants."""
+        return Snapshot({}, {"known": self._known})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take the constants of a snapshot."""
+        self._known = dict(snapshot.values["known"])
 
     def learn(self, client: str, value: object) -> None:
         """Note what a client has reported.

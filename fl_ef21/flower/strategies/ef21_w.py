@@ -3,11 +3,12 @@
 from typing import Unpack
 
 from fl_ef21.compressors import Compressor
-from fl_ef21.flower.server.ledger import CheckedReply, RejectedError
+from fl_ef21.flower.server.checking import CheckedReply, RejectedError
 from fl_ef21.flower.server.options import Options
 from fl_ef21.flower.server.recipe import StepSizeRule
 from fl_ef21.flower.server.weighting import SMOOTHNESS_KEY, Smoothness, SmoothnessWeights
 from fl_ef21.flower.strategies.ef21 import EF21
+from fl_ef21.methods import Snapshot
 
 
 class EF21W(EF21):
@@ -51,6 +52,14 @@ class EF21W(EF21):
     def needs_names(self) -> bool:
         """Yes: a client's scale is its own."""
         return True
+
+    def own_snapshot(self) -> Snapshot:
+        """Return the constants that clients have reported."""
+        return self.smoothness.snapshot()
+
+    def restore_own(self, snapshot: Snapshot) -> None:
+        """Take them from a checkpoint."""
+        self.smoothness.restore(snapshot)
 
     def scale_of(self, client: str) -> float:
         """Return 1/(n wᵢ) = L_AM/Lᵢ."""

@@ -1,17 +1,19 @@
 """Mirrors in a memory-mapped file: as many clients as the disk holds."""
 
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Vector
 from fl_ef21.compressors.message import Place
-from fl_ef21.methods.mirrors.mirrors import Mirrors
+from fl_ef21.methods.mirrors.mirrors import Mirrors, NoMirrorError
 from fl_ef21.methods.snapshot import Snapshot
 
 FIRST_ROWS: Final = 16
+
+_HEADER: Final = 64  # bytes before the rows; the first eight say how often they were written
 
 
 class _Change(NamedTuple):
@@ -46,6 +48,7 @@ class DiskMirrors(Mirrors):
         self._rows: dict[str, int] = {}
         self._free: list[int] = []
         self._changes: list[_Change] = []
+        self._settled = 0
         path.touch()
         self._grow(FIRST_ROWS)
 
@@ -84,6 +87,7 @@ class DiskMirrors(Mirrors):
                 "rows": self._rows,
                 "free": self._free,
                 "capacity": self._shape[0],
+                "settled": self._settled + 1,
                 "changed": [change.row for change in self._changes],
                 "slices": places,
             },
@@ -94,17 +98,20 @@ class DiskMirrors(Mirrors):
 
         Raises
         ------
-        FileNotFoundError
-            If the file has fewer rows than the snapshot speaks of.
+        NoMirrorError
+            If the file is not the one that the snapshot speaks of: it was lost, or written again
+            after a later snapshot.
         """
         values, arrays = snapshot.values, snapshot.arrays
-        row_bytes = self._shape[1] * self._dtype.itemsize
-        if self._path.stat().st_size < values["capacity"] * row_bytes:
-            raise FileNotFoundError(
-                f"{self._path} has not the {values['capacity']} rows of the mirrors that belong to "
-                f"this checkpoint"
+        self._shape, self._changes = (0, self._shape[1]), []
+        self._grow(values["capacity"])
+        written = int(self._header()[0])
+        if values["settled"] - written not in (0, 1):
+            raise NoMirrorError(
+                f"{self._path} was written {written} times, and the snapshot needs it as after "
+                f"{values['settled'] - 1} or {values['settled']}"
             )
-        self._shape = (values["capacity"], self._shape[1])
+        self._settled = values["settled"] - 1
         self._rows, self._free = dict(values["rows"]), list(values["free"])
         self._changes = []
         for number, (row, bounds) in enumerate(
@@ -116,8 +123,12 @@ class DiskMirrors(Mirrors):
 
     def settle(self) -> None:
         """Write the changes into the file."""
+        self._settled += 1
+        header = self._header()
+        header[0] = self._settled  # first: rows that are half written belong to this count
+        header.flush()
         if self._changes:
-            file = np.memmap(self._path, self._dtype, "r+", shape=self._shape)
+            file = self._rows_of("r+")
             for row, place, values in self._changes:
                 file[row, place] = values
             file.flush()
@@ -130,8 +141,10 @@ class DiskMirrors(Mirrors):
 
     def _grow(self, rows: int) -> None:
         # What a file gains is zeros, and takes no room on the disk before it is written.
-        with self._path.open("r+b") as file:
-            file.truncate(max(rows * self._shape[1] * self._dtype.itemsize, 1))
+        size = _HEADER + rows * self._shape[1] * self._dtype.itemsize
+        if self._path.stat().st_size < size:
+            with self._path.open("r+b") as file:
+                file.truncate(size)
         self._free = [*reversed(range(self._shape[0], rows)), *self._free]
         self._shape = (rows, self._shape[1])
         self._open()
@@ -139,7 +152,13 @@ class DiskMirrors(Mirrors):
             self._map[row, place] = values
 
     def _open(self) -> None:
-        self._map = np.memmap(self._path, self._dtype, "c", shape=self._shape)
+        self._map = self._rows_of("c")
+
+    def _rows_of(self, mode: Literal["c", "r+"]) -> "np.memmap[Any, np.dtype[Any]]":
+        return np.memmap(self._path, self._dtype, mode, _HEADER, self._shape)
+
+    def _header(self) -> "np.memmap[Any, np.dtype[np.int64]]":
+        return np.memmap(self._path, np.int64, "r+", shape=(1,))
 
 
 def _bounds(place: slice) -> list[int | None]:

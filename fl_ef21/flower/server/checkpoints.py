@@ -1,0 +1,85 @@
+"""Checkpoints of a run on disk: each written whole, named by its round, the last two kept."""
+
+from pathlib import Path
+from typing import Final
+
+from fl_ef21.flower.storage import ArchiveError, load, save
+from fl_ef21.methods import Snapshot
+
+KIND: Final = "server checkpoint"
+KEPT: Final = 2
+
+_PATTERN: Final = "round-*.checkpoint"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is not there, is damaged, or belongs to another run; the text names it."""
+
+
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Parameters
+    ----------
+    folder : path-like, optional
+        Where they go; none are written by default.
+    every : int
+        Rounds from one to the next, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If ``every`` is below 1.
+    OSError
+        If the folder cannot be made.
+    """
+
+    def __init__(self, folder: str | Path | None = None, every: int = 1) -> None:
+        if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+            raise ValueError(f"checkpoint_every={every!r} is not a number of rounds from 1 up")
+        self.folder = None if folder is None else Path(folder)
+        self.every = every
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def due(self, server_round: int) -> bool:
+        """Say whether a round ends with a checkpoint."""
+        return self.folder is not None and server_round % self.every == 0
+
+    def write(self, server_round: int, snapshot: Snapshot) -> None:
+        """Write a checkpoint, then remove what is older than the one before.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; the one before is still there.
+        """
+        assert self.folder is not None
+        save(self.folder / f"round-{server_round:09d}.checkpoint", KIND, snapshot)
+        for old in sorted(self.folder.glob(_PATTERN))[:-KEPT]:
+            old.unlink()
+
+
+def read_checkpoint(place: str | Path) -> tuple[Path, Snapshot]:
+    """Return a checkpoint and its file: the file itself, or the last one of a folder.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or it is damaged or of another version. An older one is never taken in
+        its place without being asked for.
+    """
+    path = Path(place)
+    if path.is_dir():
+        found = sorted(path.glob(_PATTERN))
+        if not found:
+            raise CheckpointError(f"{path} has no checkpoint; give the checkpoint_dir of a run")
+        path = found[-1]
+    try:
+        return path, load(path, KIND)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is not there; give the checkpoint_dir of a run") from error
+    except ArchiveError as error:
+        others = [p.name for p in sorted(path.parent.glob(_PATTERN)) if p != path]
+        older = f"; beside it is {others[-1]}, which can be given in its place" if others else ""
+        raise CheckpointError(f"{error}{older}") from error
