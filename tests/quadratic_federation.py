@@ -30,7 +30,8 @@ def quadratic_app(raise_when=lambda context: False) -> ClientApp:
             raise RuntimeError("out of battery")
         client, x = context.node_config["partition-id"], message.content["arrays"]["x"].numpy()
         g = gradient(client, x)
-        metrics = MetricRecord({"num-examples": 10, "loss": float(g @ (x - OPTIMA[client])) / 2})
+        told = {"loss": float(g @ (x - OPTIMA[client])) / 2, "smoothness": HESSIANS[client].max()}
+        metrics = MetricRecord({"num-examples": 10, **told})
         content = RecordDict({"arrays": ArrayRecord({"x": Array(g)}), "metrics": metrics})
         return Message(content, reply_to=message)
 

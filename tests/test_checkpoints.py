@@ -87,6 +87,7 @@ def test_a_run_goes_on_bit_for_bit_wherever_it_was_cut(make, tmp_path):
                 grid = federation()
     assert result.arrays["x"].numpy().tobytes() == expected.tobytes()
     assert rows(ef21) == rows(whole)
+    assert min(row.clients for row in rows(whole)) > 0
     assert len(list(tmp_path.glob("*.checkpoint"))) == 2
     assert ef21.ledger.joined().keys() == whole.ledger.joined().keys()
 

@@ -7,6 +7,7 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.common import log as flower_log
 from flwr.common.constant import ErrorCode
 
+from fl_ef21.flower.client.journal import ClientJournal
 from fl_ef21.flower.client.shadow import receive_model
 from fl_ef21.flower.client.state_directory import StateDirectory
 from fl_ef21.flower.client.turn import AppFailedError, single_arrays, take_turn
@@ -34,7 +35,8 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
         Its ``node_config`` names the client with ``client-id`` or ``partition-id``, so that the
         client is known again after a restart; otherwise the node id does. Its ``state`` holds the
         log, in records whose names begin with ``fl_ef21``. With ``state-dir`` in the node config
-        or the run config the log is kept in that folder instead, and outlives the process.
+        or the run config the log is kept in that folder instead, and outlives the process. With
+        ``journal-dir`` it is noted there what was sent and committed, for ``fl-ef21 audit``.
     call_next : callable
         The app.
 
@@ -112,7 +114,9 @@ def _train(
         message.content = content
         return call_next(message, context)
 
-    return take_turn(message, records, client_key(context), instruction, app)
+    client = client_key(context)
+    journal = ClientJournal.of(context, client)
+    return take_turn(message, records, client, instruction, app, journal)
 
 
 def _evaluate(

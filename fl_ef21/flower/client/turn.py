@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fl_ef21.compressors import Compressor, Restricted, Support, Vector
 from fl_ef21.compressors import from_text as compressor_from_text
+from fl_ef21.flower.client.journal import ClientJournal
 from fl_ef21.flower.client.log import ClientLog, Pending, support_in
 from fl_ef21.flower.client.shadow import receive_model
 from fl_ef21.flower.protocol import (
@@ -55,7 +56,12 @@ class Answer:
 
 
 def take_turn(
-    message: Message, records: RecordDict, client: str, instruction: Instruction, app: App
+    message: Message,
+    records: RecordDict,
+    client: str,
+    instruction: Instruction,
+    app: App,
+    journal: ClientJournal,
 ) -> Message:
     """Return the client's reply, and store its log into ``records`` when all else is done.
 
@@ -73,7 +79,9 @@ def take_turn(
         model, shadow = receive_model(records, instruction, model)
     layout = Layout.of(model, instruction.exact_below)
     sent = layout.vector(model)
-    log = _agreed_log(records, client, instruction, method, layout)
+    stored = ClientLog.load(records)
+    log = _agreed_log(stored, client, instruction, method, layout)
+    journal.agreed(stored, log, instruction.round)
 
     turn = Turn(log.committed.seq == 0, instruction.coin, instruction.step_size)
     asked = {**message.content, name: model}
@@ -93,6 +101,7 @@ def take_turn(
             # The server has to be told, which only a client that joins can do.
             log = _new_log(instruction, client, method, layout)
             turn = replace(turn, first=True)
+            journal.agreed(stored, log, instruction.round)
 
     encoded = _step(method, log, answer.signal, instruction, layout, client, turn, support)
     # From here on only what the server will decode counts.
@@ -112,6 +121,7 @@ def take_turn(
     about = Reply(client, position.seq, position.digest, *info)
     content = RecordDict({**answer.content, answer.name: reply_record(about.pack(payload))})
     reply = Message(content, reply_to=message)
+    journal.sent(position, instruction.round)
     replace(log, pending=Pending(position, encoded, private)).store(records)
     if shadow is not None:
         shadow.store(records)
@@ -196,10 +206,14 @@ def _compressor(instruction: Instruction, layout: Layout) -> Compressor:
 
 
 def _agreed_log(
-    records: RecordDict, client: str, instruction: Instruction, method: Method, layout: Layout
+    stored: ClientLog | None,
+    client: str,
+    instruction: Instruction,
+    method: Method,
+    layout: Layout,
 ) -> ClientLog:
     """Return the log that the server's ack agrees with: the stored one, or a new one."""
-    stored, fresh = ClientLog.load(records), _new_log(instruction, client, method, layout)
+    fresh = _new_log(instruction, client, method, layout)
     if stored is not None and stored.epoch == instruction.epoch and _fits(stored, fresh.state):
         agreed = stored.acknowledge(instruction.ack, method, layout.size)
         if agreed is not None:
