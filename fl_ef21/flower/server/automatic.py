@@ -9,7 +9,7 @@ from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
 from fl_ef21.flower.server.checking import CheckedReply
-from fl_ef21.flower.server.round import client_losses
+from fl_ef21.flower.server.round import Told, with_losses
 from fl_ef21.methods import Snapshot
 from fl_ef21.methods.snapshot import join
 from fl_ef21.theory.automatic import AutomaticStepSize, Verdict
@@ -95,41 +95,41 @@ class AutomaticSteps:
         Raises
         ------
         ValueError
-            If a client reports no loss.
+            If no client reports a loss.
         """
-        losses = client_losses(this.replies)
-        if losses is None:
+        told = with_losses(this.replies)
+        if not told:
             raise ValueError(
                 "step_size='auto' needs the clients' losses: let the app return the metric 'loss', "
                 "its mean loss at the model that it was sent; or give a number"
             )
-        if self.is_whole and not this.complete:
+        if self.is_whole and not (this.complete and len(told) == len(this.replies)):
             # Some reply is missing: the step goes on as it is, from where the round was.
             self._kept, self._along = this.arrays, this.direction
             return this.arrays, self._whole_state.step_size
-        verdict = (self._judge_whole if self.is_whole else self._judge_sampled)(this, losses)
+        verdict = (self._judge_whole if self.is_whole else self._judge_sampled)(this, told)
         if verdict.accepted or self._kept is None:
             self._kept = this.arrays
         if verdict.step_size > 0:
             self._along = this.direction
         return self._kept, verdict.step_size
 
-    def _judge_whole(self, this: Round, losses: Sequence[float]) -> Verdict:
+    def _judge_whole(self, this: Round, told: Sequence[Told]) -> Verdict:
         along = self._along
         product = 0.0 if along is None else float(np.sum(along * this.direction))
-        weights = [reply.weight for reply in this.replies]
-        value = float(np.average(np.array(losses), weights=weights)) + this.penalty
+        weights = [reply.weight for reply, _ in told]
+        losses = np.array([loss for _, loss in told])
+        value = float(np.average(losses, weights=weights)) + this.penalty
         norm_squared = float(np.sum(np.square(this.direction)))
         self._whole_state, verdict = self.whole.observe(
             self._whole_state, value, norm_squared, product
         )
         return verdict
 
-    def _judge_sampled(self, this: Round, losses: Sequence[float]) -> Verdict:
-        told = {
-            reply.about.client: (reply.weight, loss + this.penalty)
-            for reply, loss in zip(this.replies, losses, strict=True)
-        }
+    def _judge_sampled(self, this: Round, told: Sequence[Told]) -> Verdict:
+        losses = {reply.about.client: (reply.weight, loss + this.penalty) for reply, loss in told}
         norm_squared = float(np.sum(np.square(this.direction)))
-        self._sampled_state, verdict = self.sampled.observe(self._sampled_state, told, norm_squared)
+        self._sampled_state, verdict = self.sampled.observe(
+            self._sampled_state, losses, norm_squared
+        )
         return verdict

@@ -15,6 +15,7 @@ from fl_ef21.flower.server.history import RoundRecord
 from fl_ef21.flower.server.meter import MessageSize
 from fl_ef21.flower.server.receiving import Received
 
+Told = tuple[CheckedReply, float]
 MetricsAggregator = Callable[[list[RecordDict], str], MetricRecord]
 
 LOSS_KEYS: Final = ("loss", "train_loss", "train-loss")
@@ -91,21 +92,32 @@ def aggregate_metrics(
     return metrics
 
 
-def client_losses(applied: Sequence[CheckedReply]) -> list[float] | None:
-    """Return the clients' losses if every client reports one under the same name."""
+def with_losses(applied: Sequence[CheckedReply]) -> list[Told]:
+    """Return the replies that have a loss, each with it.
+
+    A client that reports none, or a number that is none while most others' are, says nothing of
+    the model: one client shall not stop a run. Where most are not finite, the model is to blame.
+    """
+    found = [(reply, loss) for reply in applied if (loss := _loss(reply)) is not None]
+    finite = [(reply, loss) for reply, loss in found if isfinite(loss)]
+    return finite if 2 * len(finite) > len(found) else found
+
+
+def _loss(reply: CheckedReply) -> float | None:
     for key in LOSS_KEYS:
-        losses = [reply.metrics.get(key) for reply in applied]
-        if losses and all(isinstance(loss, int | float) for loss in losses):
-            return [float(loss) for loss in losses]  # type: ignore[arg-type]
+        loss = reply.metrics.get(key)
+        if isinstance(loss, int | float):
+            return float(loss)
     return None
 
 
 def train_loss(applied: Sequence[CheckedReply]) -> float | None:
     """Return the weighted mean loss if every client reports a finite one."""
-    losses = client_losses(applied)
-    if losses is None or not all(map(isfinite, losses)):
+    told = with_losses(applied)
+    losses = [loss for _, loss in told]
+    if not told or len(told) < len(applied) or not all(map(isfinite, losses)):
         return None
-    weights = [reply.weight for reply in applied]
+    weights = [reply.weight for reply, _ in told]
     return float(np.average(np.array(losses, np.float64), weights=weights))
 
 

@@ -128,7 +128,7 @@ class Steps:
         Raises
         ------
         ValueError
-            If a client reports no loss.
+            If no client reports a loss.
         """
         if self.automatic is None:
             return this.arrays

@@ -1,0 +1,216 @@
+"""Rounds with too few replies, nodes that fall silent, and messages that are too large."""
+
+import numpy as np
+import pytest
+from faults import with_blob
+from flwr.app import MetricRecord
+from quadratic_federation import (
+    CLIENTS,
+    DIMENSION,
+    quadratic_app,
+    run,
+    squared_gradient_norm,
+    strategy,
+)
+
+from fl_ef21 import EF14, EF21Plus, TopK
+from fl_ef21.compressors import Dense
+from fl_ef21.engine import InProcessGrid, partition_configs
+from fl_ef21.flower.protocol import chain, reply_of
+from fl_ef21.flower.server.patience import LONGEST_PAUSE, Patience
+from fl_ef21.flower.server.strategy import TIMEOUT
+from fl_ef21.wire import encode
+
+
+class SilentGrid(InProcessGrid):
+    """Nodes that do not answer, by their place, in rounds that are said; it notes who is asked."""
+
+    def __init__(self, silent, change=lambda place, number, reply: reply):
+        super().__init__(quadratic_app(), partition_configs(CLIENTS))
+        self.silent, self.change, self.asked = silent, change, []
+
+    def deliver(self, message):
+        place = message.metadata.dst_node_id - min(self.contexts)
+        number = message.content["fl_ef21"]["round"]
+        self.asked.append((number, place))
+        if self.silent(place, number):
+            return None
+        return self.change(place, number, super().deliver(message))
+
+
+def test_a_round_with_too_few_replies_keeps_the_model_but_not_the_log(caplog):
+    models = []
+    ef21 = strategy(min_replies=3)
+    grid = SilentGrid(lambda place, number: number in (3, 4) and place > 1)
+    run(grid, 6, ef21, [lambda row, arrays: models.append(arrays["x"].numpy().tobytes())])
+    assert [models[i] == models[i - 1] for i in range(1, 6)] == [False, True, True, True, False]
+    # Who was silent twice is left out of one round.
+    assert [row.clients for row in ef21.history] == [5, 5, 2, 2, 2, 5]
+    assert "2 replies were accepted, and 3 are needed" in caplog.text
+    # EF21 remembers: what was accepted counts in the next step.
+    assert ef21.ledger.joined()["partition-id=0"].seq == 6
+
+
+def test_methods_that_forget_a_round_keep_what_clients_have_said():
+    """EF14's step would be lost: it is not acknowledged, and so it is sent again."""
+    common = {"step_size": 0.05, "signal": "gradient", "fraction_evaluate": 0.0}
+    ef14 = EF14(TopK(2), min_replies=3, **common)
+    grid = SilentGrid(lambda place, number: number == 3 and place > 1)
+    x = run(grid, 9, ef14)
+    assert ef14.history[2].clients == 0
+    assert "fewer than 3 replies" in ef14.history[2].reasons[0]
+    plain = EF14(TopK(2), **common)
+    # As if the round had not been.
+    assert x.tobytes() == run(SilentGrid(lambda *_: False), 8, plain).tobytes()
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, "2"])
+def test_a_quorum_is_a_number_of_replies(count):
+    with pytest.raises(ValueError, match="min_replies="):
+        strategy(min_replies=count)
+
+
+def test_who_does_not_answer_is_asked_ever_more_seldom_and_comes_back(caplog):
+    grid = SilentGrid(lambda place, number: place == 2 and number <= 20)
+    ef21 = strategy()
+    x = run(grid, 330, ef21)
+    asked = [number for number, place in grid.asked if place == 2]
+    assert asked[:5] == [1, 2, 4, 7, 12]
+    assert asked[5:8] == [21, 22, 23]
+    assert all((number, place) in grid.asked for number in range(1, 40) for place in (0, 1, 3, 4))
+    assert "has not answered 2 times in a row; it is asked again in round 4" in caplog.text
+    assert squared_gradient_norm(x) < 1e-20
+
+
+def test_if_nobody_answers_everybody_is_asked():
+    grid = SilentGrid(lambda place, number: True)
+    run(grid, 4, strategy())
+    assert len(grid.asked) == 4 * CLIENTS
+
+
+def test_an_error_is_an_answer():
+    patience = Patience()
+    for number in range(1, 9):
+        patience.note(number, asked=[7, 8], answered={7})
+    assert patience.asked(9, [7, 8]) == [7]
+    assert patience.again[8] <= 9 + LONGEST_PAUSE + 1
+    again = Patience()
+    again.restore(patience.snapshot())
+    assert again.asked(9, [7, 8]) == [7]
+
+
+def test_a_round_does_not_wait_an_hour():
+    waited = []
+
+    class Grid(InProcessGrid):
+        def send_and_receive(self, messages, *, timeout=None):
+            waited.append(timeout)
+            return super().send_and_receive(messages, timeout=timeout)
+
+    run(Grid(quadratic_app(), partition_configs(CLIENTS)), 1, strategy())
+    assert set(waited) == {TIMEOUT}
+    assert TIMEOUT <= 900
+
+
+def forged(ef21):
+    """Replies of the first client from round 4 on, a million times too large, digest and all."""
+
+    def change(place, number, reply):
+        if place or number < 4:
+            return reply
+        about, _ = reply_of(reply.content["arrays"])
+        last = ef21.ledger.joined()["partition-id=0"]
+        huge = encode(Dense(np.full(DIMENSION, 1e6)))
+        told = type(about)(about.client, last.seq + 1, chain(last.digest, huge), 1.0, 1.0)
+        return with_blob(reply, told.pack(huge))
+
+    return change
+
+
+def test_a_message_that_is_too_large_for_its_client_is_refused():
+    bounded, open_ = strategy(norm_bound=10.0), strategy()
+    x = run(SilentGrid(lambda *_: False, forged(bounded)), 12, bounded)
+    assert [row.rejections for row in bounded.history] == [0] * 3 + [1] * 9
+    assert "more than norm_bound=10 times" in bounded.history[3].reasons[0]
+    assert np.abs(x).max() < 10
+    assert np.abs(run(SilentGrid(lambda *_: False, forged(open_)), 12, open_)).max() > 1e4
+
+
+def test_honest_messages_stay_within_the_bound():
+    bounded, plain = strategy(norm_bound=10.0), strategy()
+    grid = SilentGrid(lambda *_: False)
+    assert (
+        run(grid, 50, bounded).tobytes() == run(SilentGrid(lambda *_: False), 50, plain).tobytes()
+    )
+
+
+@pytest.mark.parametrize("bound", [1, 0.5, -3, float("inf"), float("nan"), "10"])
+def test_a_norm_bound_is_above_one(bound):
+    with pytest.raises(ValueError, match="norm_bound="):
+        strategy(norm_bound=bound)
+
+
+def test_a_weight_above_the_limit_is_refused():
+    def claims(place, number, reply):
+        if place == 1:
+            reply.content["metrics"] = MetricRecord({"num-examples": 10**6, "loss": 1.0})
+        return reply
+
+    ef21 = strategy(max_weight=1000)
+    run(SilentGrid(lambda *_: False, claims), 2, ef21)
+    assert [row.clients for row in ef21.history] == [CLIENTS - 1] * 2
+    assert "outside (0, 1000]" in ef21.history[0].reasons[0]
+    with pytest.raises(ValueError, match="weight=0"):
+        strategy(max_weight=0)
+
+
+@pytest.mark.parametrize("mirror", ["ram", "disk", "off"])
+def test_without_mirrors_a_client_that_joins_again_starts_a_new_epoch(mirror, caplog):
+    grid = SilentGrid(lambda *_: False)
+    epochs = []
+    ef21 = strategy(mirror=mirror)
+
+    def forget(row, arrays):
+        epochs.append(ef21.ledger.epoch)
+        if row.round == 5:
+            grid.contexts[min(grid.contexts)].state.clear()
+
+    x = run(grid, 330, ef21, [forget])
+    lost = mirror == "off"
+    assert len(set(epochs)) == 1 + lost
+    assert ("round 7 starts the log anew" in caplog.text) == lost
+    assert ef21.history[5].rejections == lost
+    assert ef21.ledger.joined()["partition-id=3"].seq == (324 if lost else 330)
+    assert squared_gradient_norm(x) < 1e-20
+
+
+def test_mirrors_are_refused_where_they_cannot_be():
+    with pytest.raises(ValueError, match="mirror='tape' is unknown; choose one of ram, disk, off"):
+        strategy(mirror="tape")
+    with pytest.raises(ValueError, match="needs the server's copies"):
+        EF21Plus(TopK(2), mirror="off")
+
+
+def test_one_client_without_a_loss_does_not_end_a_run_with_an_automatic_step():
+    def mute(place, number, reply):
+        told = {"num-examples": 10}
+        if place == 1 and number > 2:
+            reply.content["metrics"] = MetricRecord(told)
+        if place == 2 and number > 4:
+            reply.content["metrics"] = MetricRecord({**told, "loss": float("nan")})
+        return reply
+
+    ef21 = strategy(step_size="auto")
+    x = run(SilentGrid(lambda *_: False, mute), 60, ef21)
+    assert np.isfinite(x).all()
+    assert [row.clients for row in ef21.history] == [CLIENTS] * 60
+    assert squared_gradient_norm(x) < squared_gradient_norm(np.zeros(DIMENSION))
+
+
+def test_an_automatic_step_without_any_loss_says_what_to_return():
+    def mute(place, number, reply):
+        reply.content["metrics"] = MetricRecord({"num-examples": 10})
+        return reply
+
+    with pytest.raises(ValueError, match="let the app return the metric 'loss'"):
+        run(SilentGrid(lambda *_: False, mute), 3, strategy(step_size="auto"))
