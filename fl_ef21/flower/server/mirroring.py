@@ -55,7 +55,8 @@ class Mirroring:
         for old in folder.glob("*.mirrors"):
             if old.stem != epoch.hex():
                 old.unlink()
-        return DiskMirrors(size, dtype, folder / f"{epoch.hex()}.mirrors")
+        durable = self._folder is not None
+        return DiskMirrors(size, dtype, folder / f"{epoch.hex()}.mirrors", durable=durable)
 
     def _place(self) -> Path:
         if self._folder is not None:

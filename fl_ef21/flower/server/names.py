@@ -19,6 +19,7 @@ class ClientNames:
     def __init__(self, known: Mapping[int, str] | None = None) -> None:
         self._client_of = dict(known or {})
         self._node_of = {client: node for node, client in self._client_of.items()}
+        self._unnamed = {n for n, client in self._client_of.items() if client == _own_name(n)}
 
     def client_of(self, node_id: int) -> str | None:
         """Return the client key that a node has given, or ``None``."""
@@ -51,6 +52,8 @@ class ClientNames:
         """Remember the client key of a node; the client's old node is forgotten."""
         self.forget(client)
         self._client_of[node_id], self._node_of[client] = client, node_id
+        if client == _own_name(node_id):
+            self._unnamed.add(node_id)
 
     def introduce(self, node_id: int, client: str, connected: Collection[int]) -> None:
         """Remember the client key of a node if it may have it.
@@ -68,11 +71,13 @@ class ClientNames:
         node = self._node_of.pop(client, None)
         if node is not None:
             del self._client_of[node]
+            self._unnamed.discard(node)
 
     def gone(self, connected: Collection[int]) -> list[str]:
         """Return the clients that are known by a node id only, and whose node is not connected."""
-        return [
-            client
-            for node, client in self._client_of.items()
-            if node not in connected and client == f"node-id={node}"
-        ]
+        return [self._client_of[node] for node in sorted(self._unnamed) if node not in connected]
+
+
+def _own_name(node_id: int) -> str:
+    """Return the key of a client that has no other name than its node's id."""
+    return f"node-id={node_id}"

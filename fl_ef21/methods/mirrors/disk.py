@@ -39,9 +39,15 @@ class DiskMirrors(Mirrors):
     path : pathlib.Path
         The file. It is made if it is not there; what is in it counts for nothing until
         :meth:`restore` says whose rows they are.
+    durable : bool
+        Whether snapshots are kept that the file has to fit even after a power cut: what is written
+        is then brought to the disk, in order.
     """
 
-    def __init__(self, size: int, dtype: np.dtype[Any], path: Path) -> None:
+    def __init__(
+        self, size: int, dtype: np.dtype[Any], path: Path, *, durable: bool = True
+    ) -> None:
+        self._durable = durable
         self._shape = (0, size)
         self._dtype = dtype
         self._path = path
@@ -126,12 +132,14 @@ class DiskMirrors(Mirrors):
         self._settled += 1
         header = self._header()
         header[0] = self._settled  # first: rows that are half written belong to this count
-        header.flush()
+        if self._durable:
+            header.flush()
         if self._changes:
             file = self._rows_of("r+")
             for row, place, values in self._changes:
                 file[row, place] = values
-            file.flush()
+            if self._durable:
+                file.flush()
         self._changes = []
         self._open()
 
