@@ -13,7 +13,7 @@ from quadratic_federation import (
     strategy,
 )
 
-from fl_ef21 import EF14, EF21Plus, TopK
+from fl_ef21 import EF14, EF21W, EF21Plus, TopK
 from fl_ef21.compressors import Dense
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.protocol import chain, reply_of
@@ -214,3 +214,12 @@ def test_an_automatic_step_without_any_loss_says_what_to_return():
 
     with pytest.raises(ValueError, match="let the app return the metric 'loss'"):
         run(SilentGrid(lambda *_: False, mute), 3, strategy(step_size="auto"))
+
+
+def test_a_node_whose_key_is_not_known_waits_where_clients_differ():
+    common = {"step_size": 0.05, "signal": "gradient", "fraction_evaluate": 0.0}
+    weighted = EF21W(TopK(2), smoothness=[2.0] * CLIENTS, **common)
+    run(SilentGrid(lambda place, number: place == 0 and number == 1), 3, weighted)
+    assert [row.instructed for row in weighted.history] == [CLIENTS - 1, CLIENTS, CLIENTS]
+    assert [row.clients for row in weighted.history] == [CLIENTS - 1, CLIENTS, CLIENTS]
+    assert "no answer to the roll call" in weighted.history[0].reasons[0]

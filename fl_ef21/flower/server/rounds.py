@@ -130,9 +130,11 @@ class Rounds(FedAvg):
             ledger.estimate.settle()
         count = max(int(len(nodes) * self.fraction_train), self.min_train_nodes)
         asked = self.patience.asked(server_round, nodes)
-        roll = NO_ROLL_CALL
-        if count < len(asked) or self.needs_names or self.shares.are_individual:
+        roll, by_name = NO_ROLL_CALL, self.needs_names or self.shares.are_individual
+        if count < len(asked) or by_name:
             roll = call_roll(self._terms, ledger, server_round, asked, grid, self._timeout)
+        if by_name:  # who has not given a key cannot be told what is its own
+            asked = [node for node in asked if ledger.client_of(node) is not None]
         drawn = self.choose(server_round, asked, count, ledger)
         log(INFO, "configure_train: Sampled %s nodes (out of %s)", len(drawn), len(nodes))
 
