@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from fl_ef21.report.figures import figure_against_bytes, figure_against_rounds, save
-from fl_ef21.report.partition_figure import label_distribution_figure
+from fl_ef21.report.figures import figure_against_bytes, figure_against_rounds, figure_of_estimate
+from fl_ef21.report.partition_figure import has_partition, partition_figure
 from fl_ef21.report.run_folder import RunFolder
+from fl_ef21.report.style import save
 from fl_ef21.report.summary import headline
 
 
@@ -17,7 +18,7 @@ def draw_run(folder: RunFolder) -> list[Path]:
     """Draw a finished run's figures, each as PNG and SVG, into ``figures/``.
 
     ``partition.png`` is drawn where the summary's ``problem`` has ``label_counts`` (clients x
-    classes) and ``class_names``.
+    classes) and ``class_names``, or ``L_i``.
 
     Returns
     -------
@@ -30,10 +31,12 @@ def draw_run(folder: RunFolder) -> list[Path]:
     figures = {
         "against-bytes": figure_against_bytes(rows, title),
         "against-rounds": figure_against_rounds(rows, title),
+        "estimate-and-step": figure_of_estimate(rows, title),
     }
-    if "label_counts" in problem:
-        counts, names = problem["label_counts"], problem["class_names"]
-        figures["partition"] = label_distribution_figure(counts, names, title)
+    if has_partition(problem):
+        figures["partition"] = partition_figure(problem, title)
     return [
-        save(figure, folder.path / "figures" / f"{name}.png")[0] for name, figure in figures.items()
+        save(figure, folder.path / "figures" / f"{name}.png")[0]
+        for name, figure in figures.items()
+        if figure.axes
     ]

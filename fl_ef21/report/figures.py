@@ -1,67 +1,63 @@
-"""Figures of a run: progress against bytes and against rounds.
+"""Figures of a run: progress against bytes and against rounds, estimate error, step size.
 
 Drawn on plain ``Figure`` objects, without pyplot: no window, no global state, safe in a server.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
-from numpy.typing import NDArray
+from matplotlib.ticker import (
+    EngFormatter,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 
+from fl_ef21.report.quantities import (
+    BYTES,
+    DIAGNOSTICS,
+    PROGRESS,
+    ROUND,
+    Floats,
+    History,
+    Quantity,
+)
+from fl_ef21.report.style import COLOURS, LINES, add_caption, literal, paper_style, save
 from fl_ef21.report.summary import by_method
 
-History = Sequence[Mapping[str, Any]]
-Floats = NDArray[np.float64]
+__all__ = [
+    "COLOURS",
+    "LINES",
+    "draw_panel",
+    "drawable",
+    "figure_against_bytes",
+    "figure_against_rounds",
+    "figure_of",
+    "figure_of_estimate",
+    "paper_style",
+    "save",
+]
 
-# Okabe and Ito's colours, told apart with any colour vision; the line styles carry the same
-# information on paper without colour.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+LETTERS: Final = 11.0  # of the legend to an inch
+HANDLE: Final = 8  # letters that a legend's line takes
+LINE_HEIGHT: Final = 0.21  # inches
 
+SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-def paper_style() -> AbstractContextManager[None]:
-    """Set the look of every figure, for the time of a ``with`` block."""
-    return rc_context(
-        {
-            "font.size": 10,
-            "axes.titlesize": 10,
-            "axes.labelsize": 10,
-            "legend.fontsize": 10,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": "#dddddd",
-            "grid.linewidth": 0.6,
-            "lines.linewidth": 1.8,
-            "savefig.dpi": 200,
-            "svg.hashsalt": "fl-ef21",  # the same run draws the same file
-        }
-    )
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One quantity of the history, and how its axis is drawn."""
-
-    key: str
-    title: str
-    log: bool = False
-    percent: bool = False
-
-
-PANELS = (
-    Panel("loss", "Training loss $f(x)$"),
-    Panel("gradient_norm_squared", r"Squared gradient norm $\|\nabla f(x)\|^2$", log=True),
-    Panel("accuracy", "Accuracy", percent=True),
+BYTES_CAPTION: Final = (
+    "Bytes: measured payloads of all clients' replies, as sent, added up over the rounds."
+)
+ROUNDS_CAPTION: Final = (
+    "All methods communicate once a round; round 0 is the common starting point."
+)
+ERROR_CAPTION: Final = (
+    "Estimate error: the share of the clients' signals that compression leaves out."
 )
 
 
@@ -75,81 +71,145 @@ def figure_against_bytes(rows: Iterable[Mapping[str, Any]], title: str = "") -> 
     title : str
         What was run.
     """
-    caption = "Bytes: measured payloads of all clients' replies, as sent, added up over the rounds."
-    with paper_style():
-        figure, axes = _draw(rows, _uplink_payload, "Uplink payload, all clients", title, caption)
-        for axis in axes:
-            if not np.isfinite(axis.dataLim.width):
-                continue  # nothing arrived: there is no logarithmic axis for that
-            axis.set_xscale("log")
-            low, high = axis.get_xlim()
-            steps = (1.0,) if high > 100 * low else (1.0, 2.0, 5.0)
-            axis.xaxis.set_major_locator(LogLocator(subs=steps, numticks=7))
-            axis.xaxis.set_major_formatter(EngFormatter(unit="B"))
-            axis.xaxis.set_minor_formatter(NullFormatter())
-        return figure
+    return figure_of(rows, BYTES, PROGRESS, title, BYTES_CAPTION)
 
 
 def figure_against_rounds(rows: Iterable[Mapping[str, Any]], title: str = "") -> Figure:
     """Draw loss, ‖∇f‖² and accuracy against the round; parameters as for bytes."""
-    caption = "All methods communicate once a round; round 0 is the common starting point."
-    with paper_style():
-        figure, axes = _draw(rows, _rounds, "Round", title, caption)
-        for axis in axes:
-            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        return figure
+    return figure_of(rows, ROUND, PROGRESS, title, ROUNDS_CAPTION)
 
 
-def save(figure: Figure, path: Path) -> list[Path]:
-    """Write ``path`` as PNG and, beside it, as SVG; return both paths, the PNG first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
-    with paper_style():
-        figure.savefig(paths[0])
-        figure.savefig(paths[1], metadata={"Date": None})
-    return paths
+def figure_of_estimate(rows: Iterable[Mapping[str, Any]], title: str = "") -> Figure:
+    """Draw the estimate error and the step size against the round; parameters as for bytes."""
+    return figure_of(rows, ROUND, DIAGNOSTICS, title, ERROR_CAPTION)
 
 
-def add_caption(figure: Figure, text: str) -> None:
-    """Put one small line under a figure, inside its layout."""
-    figure.supxlabel(text, x=0.01, ha="left", fontsize=8, color="#555555")
-
-
-def _draw(
+def figure_of(
     rows: Iterable[Mapping[str, Any]],
-    x_axis: Callable[[History], Floats],
-    x_label: str,
-    title: str,
-    caption: str,
-) -> tuple[Figure, list[Axes]]:
+    x: Quantity,
+    ys: Sequence[Quantity],
+    title: str = "",
+    caption: str = "",
+) -> Figure:
+    """Draw quantities of a history against another, one panel each, one line per method.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        The history.
+    x : Quantity
+        On the horizontal axis of every panel.
+    ys : sequence of Quantity
+        One panel each; one that the history has no number of is left out.
+    title, caption : str
+        Above and below the panels.
+    """
     methods = by_method(rows)
-    panels = [panel for panel in PANELS if _is_drawable(panel, methods)]
-    figure = Figure(figsize=(3.6 * max(2, len(panels)), 3.7), layout="constrained")
-    axes = [figure.add_subplot(1, len(panels), place + 1) for place in range(len(panels))]
-    for axis, panel in zip(axes, panels, strict=True):
-        for place, (method, history) in enumerate(methods.items()):
-            axis.plot(
-                x_axis(history),
-                _values(history, panel),
-                color=COLOURS[place % len(COLOURS)],
-                linestyle=LINES[place % len(LINES)],
-                marker="o",
-                markersize=5,
-                markevery=[-1],  # where the run ended; a run of one round is a dot
-                label=method,
-            )
-        axis.set(title=panel.title, xlabel=x_label, yscale="log" if panel.log else "linear")
-        if panel.percent:
-            axis.yaxis.set_major_formatter(PercentFormatter(1.0))
-    _add_legend(figure, axes[0], title, columns=len(panels) + 1)
-    add_caption(figure, caption)
-    return figure, axes
+    panels = drawable(ys, methods)
+    with paper_style():
+        figure = Figure(figsize=(3.6 * max(2, len(panels)), 3.7), layout="constrained")
+        for place, panel in enumerate(panels):
+            draw_panel(figure.add_subplot(1, len(panels), place + 1), methods, x, panel)
+        if panels:
+            _add_legend(figure, literal(title))
+        if caption:
+            add_caption(figure, caption)
+    return figure
 
 
-def _add_legend(figure: Figure, axis: Axes, title: str, columns: int) -> None:
+def draw_panel(axes: Axes, methods: Mapping[str, History], x: Quantity, y: Quantity) -> None:
+    """Draw one quantity against another, one line per method."""
+    for place, (method, history) in enumerate(methods.items()):
+        axes.plot(
+            _on_axis(x, history),
+            _on_axis(y, history),
+            color=COLOURS[place % len(COLOURS)],
+            linestyle=LINES[place % len(LINES)],
+            marker="o",
+            markersize=5,
+            markevery=[-1],  # where the run ended; a run of one round is a dot
+            label=literal(method),
+        )
+    axes.set(title=y.label, xlabel=x.label)
+    _set_scale(axes, "x", x)
+    _set_scale(axes, "y", y)
+
+
+def drawable(ys: Iterable[Quantity], methods: Mapping[str, History]) -> list[Quantity]:
+    """Return the quantities of which the history has at least one number."""
+    histories = methods.values()
+    return [y for y in ys if any(np.isfinite(_on_axis(y, history)).any() for history in histories)]
+
+
+def scaled(quantity: Quantity, log: bool | None) -> Quantity:
+    """Return a quantity with the scale asked for; None leaves its own."""
+    return quantity if log is None else replace(quantity, log=log)
+
+
+def _on_axis(quantity: Quantity, history: History) -> Floats:
+    """Return the numbers with gaps where a logarithmic axis has no place for them."""
+    values = quantity.values(history)
+    return np.where(values > 0, values, np.nan) if quantity.log else values
+
+
+def _set_scale(axes: Axes, which: Literal["x", "y"], quantity: Quantity) -> None:
+    """Choose the scale, the places of the ticks and their texts."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly
+    if quantity.log:
+        if not np.isfinite(high - low):
+            return  # nothing arrived: there is no logarithmic axis for that
+        axes.set(**{f"{which}scale": "log"})
+        wide = high > 100 * low
+        steps = (1.0,) if wide else (1.0, 2.0, 5.0)
+        axis.set_major_locator(LogLocator(subs=steps, numticks=7))
+        axis.set_major_formatter(FuncFormatter(power_of_ten if wide else decimal_or_power))
+        axis.set_minor_formatter(NullFormatter())
+    elif quantity.column == ROUND.column:
+        axis.set_major_locator(MaxNLocator(5, integer=True))
+    if quantity.unit:
+        axis.set_major_formatter(EngFormatter(unit=quantity.unit))
+    if quantity.percent:
+        axis.set_major_formatter(PercentFormatter(1.0))
+
+
+def power_of_ten(value: float, _position: int | None = None) -> str:
+    """Return a tick's text in plain characters, which need no fonts of formulas.
+
+    Examples
+    --------
+    >>> power_of_ten(1.0), power_of_ten(0.01), power_of_ten(2e-7)
+    ('10⁰', '10⁻²', '2·10⁻⁷')
+    """
+    if value <= 0:
+        return ""
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    factor = f"{value / 10.0**exponent:.3g}"
+    power = "10" + str(exponent).translate(SUPERSCRIPTS)
+    return power if factor == "1" else f"{factor}·{power}"
+
+
+def decimal_or_power(value: float, position: int | None = None) -> str:
+    """Return a tick's text as a decimal number where that is short.
+
+    Examples
+    --------
+    >>> decimal_or_power(0.05), decimal_or_power(0.1), decimal_or_power(2e-7)
+    ('0.05', '0.1', '2·10⁻⁷')
+    """
+    return f"{value:.3g}" if 1e-3 < value < 1e4 else power_of_ten(value, position)
+
+
+def _add_legend(figure: Figure, title: str) -> None:
     """Name the lines above the panels, where no data can be covered; its title is the figure's."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    longest = max(len(label) for label in labels) + HANDLE
+    columns = int(figure.get_figwidth() * LETTERS // longest) or 1
+    lines = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * (lines - 1))
     figure.legend(
-        *axis.get_legend_handles_labels(),
+        handles,
+        labels,
         title=title,
         title_fontproperties={"size": 11, "weight": "bold"},
         alignment="left",
@@ -159,22 +219,3 @@ def _add_legend(figure: Figure, axis: Axes, title: str, columns: int) -> None:
         handlelength=3,
         borderpad=0,
     )
-
-
-def _is_drawable(panel: Panel, methods: Mapping[str, History]) -> bool:
-    return any(np.isfinite(_values(history, panel)).any() for history in methods.values())
-
-
-def _values(history: History, panel: Panel) -> Floats:
-    """Return the panel's numbers, shape (rounds,); NaN, which draws a gap, where there is none."""
-    values = np.array([row.get(panel.key) for row in history], dtype=np.float64)
-    return np.where(values > 0, values, np.nan) if panel.log else values
-
-
-def _uplink_payload(history: History) -> Floats:
-    sent = np.cumsum([row["uplink_payload_bytes"] for row in history], dtype=np.float64)
-    return np.where(sent > 0, sent, np.nan)
-
-
-def _rounds(history: History) -> Floats:
-    return np.array([row["round"] for row in history], dtype=np.float64)

@@ -11,6 +11,7 @@ import platform
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -43,7 +44,8 @@ class RunFolder:
         path : Path or str
             Absolute: the engines start their processes in folders of their own.
         config : Mapping
-            The run config. The versions of fl_ef21, flwr, numpy and python are added to it.
+            The run config. The time and the versions of fl_ef21, flwr, numpy and python are added
+            to it.
 
         Raises
         ------
@@ -55,7 +57,10 @@ class RunFolder:
             If nothing can be written there.
         """
         folder = cls(claim(path))
-        folder._replace("config.json", {**config, "versions": versions()})
+        started = datetime.now().astimezone().isoformat(timespec="seconds")
+        replace_json(
+            folder.path / "config.json", {**config, "started": started, "versions": versions()}
+        )
         folder.history_path.touch()
         return folder
 
@@ -75,7 +80,7 @@ class RunFolder:
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json`` in one step: a reader sees all of it or none."""
-        self._replace("summary.json", summary)
+        replace_json(self.path / "summary.json", summary)
 
     def is_finished(self) -> bool:
         """Say whether the run has written its summary, the last thing that it does."""
@@ -92,11 +97,6 @@ class RunFolder:
     def _load(self, name: str) -> Row:
         loaded: Row = json.loads((self.path / name).read_text(encoding="utf-8"))
         return loaded
-
-    def _replace(self, name: str, value: Mapping[str, Any]) -> None:
-        unfinished = self.path / f"{name}.unfinished"
-        unfinished.write_text(_to_json(value, indent=2) + "\n", encoding="utf-8")
-        os.replace(unfinished, self.path / name)  # noqa: PTH105 - atomic by its documentation
 
 
 class HistoryReader:
@@ -145,6 +145,13 @@ def claim(path: Path | str) -> Path:
             " give an --out in a folder that you may write to"
         ) from error
     return folder
+
+
+def replace_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file in one step: a reader sees all of the old one or all of the new."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.write_text(_to_json(value, indent=2) + "\n", encoding="utf-8")
+    os.replace(unfinished, path)  # noqa: PTH105 - atomic by its documentation
 
 
 def versions() -> dict[str, str]:

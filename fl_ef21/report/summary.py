@@ -5,6 +5,9 @@ from typing import Any
 
 FINAL = ("round", "loss", "gradient_norm_squared", "accuracy", "step_size")
 COUNTED = ("rejections", "failures")
+MOST_REASONS = 20
+COMMON_LOSS = "common_loss"
+COMMON_PAYLOAD = "uplink_payload_bytes_to_common_loss"
 
 
 def by_method(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -60,6 +63,73 @@ def _total(method: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     total.update({key: sum(row.get(key, 0) for row in rows) for key in summed})
     total.update({key: last.get(key) for key in FINAL if key != "round"})
     return total
+
+
+def with_common_loss(
+    totals: Sequence[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Add to totals the lowest loss that all methods reach, and the payload that each needs for it.
+
+    Runs of any length and step are compared fairly by that. Nothing is added for a single method,
+    or where a method has no loss or never gets below its first one.
+
+    Examples
+    --------
+    >>> rows = [
+    ...     {"method": name, "round": i, "loss": loss, "uplink_payload_bytes": 100 * i}
+    ...     for name, losses in {"a": [1.0, 0.5, 0.2], "b": [1.0, 0.7, 0.6]}.items()
+    ...     for i, loss in enumerate(losses)
+    ... ]
+    >>> for total in with_common_loss([{"method": "a"}, {"method": "b"}], rows):
+    ...     print(*total.values())
+    a 0.6 100
+    b 0.6 300
+    """
+    histories = by_method(rows)
+    losses = {name: [row.get("loss") for row in rows] for name, rows in histories.items()}
+    reached = {name: [x for x in found if x is not None] for name, found in losses.items()}
+    if len(reached) < 2 or not all(x and min(x) < x[0] for x in reached.values()):
+        return [dict(total) for total in totals]
+    common = max(min(found) for found in reached.values())
+    return [
+        {**total, COMMON_LOSS: common, COMMON_PAYLOAD: _payload_to(histories[name], common)}
+        for total in totals
+        for name in [total["method"]]
+    ]
+
+
+def _payload_to(history: Iterable[Mapping[str, Any]], loss: float) -> int | None:
+    """Return the payload of the rounds until the loss is reached."""
+    sent = 0
+    for row in history:
+        sent += row["uplink_payload_bytes"]
+        if row.get("loss") is not None and row["loss"] <= loss:
+            return sent
+    return None
+
+
+def reasons(records: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return why replies were rejected or failed, the most frequent reasons first, at most 20.
+
+    Parameters
+    ----------
+    records : iterable of RoundRecord
+        ``strategy.history``.
+
+    Returns
+    -------
+    list of dict
+        ``reason``, ``count`` of replies and ``first_round``.
+    """
+    found: dict[str, list[int]] = {}
+    for record in records:
+        for reason in record.reasons:
+            found.setdefault(reason, []).append(record.round)
+    listed = [
+        {"reason": reason, "count": len(rounds), "first_round": rounds[0]}
+        for reason, rounds in found.items()
+    ]
+    return sorted(listed, key=lambda entry: -entry["count"])[:MOST_REASONS]
 
 
 def headline(study: str, config: Mapping[str, Any], clients: int | None = None) -> str:

@@ -1,19 +1,98 @@
-"""The table at the end of a run."""
+"""The table at the end of a run: on a screen, in Markdown, and as CSV."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from rich import box
 from rich.filesize import decimal
 from rich.table import Table
 
-WIDE = 110  # columns from which there is room for the exact number of bytes
+from fl_ef21.report.summary import COMMON_LOSS, COMMON_PAYLOAD
 
-CAPTION = """Payload: the encoded vectors. Sent: the whole messages. Both measured, over all
+Totals = Mapping[str, Any]
+
+WIDE: Final = 110  # columns from which there is room for the exact number of bytes
+
+CAPTION: Final = """Payload: the encoded vectors. Sent: the whole messages. Both measured, over all
 clients and rounds; 1 kB = 1000 B. Reduction: of the payload, against uncompressed."""
 
+NOTHING: Final = "–"
 
-def summary_table(methods: Sequence[Mapping[str, Any]], title: str = "", width: int = 80) -> Table:
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table of totals.
+
+    Parameters
+    ----------
+    heading : str
+        In a document.
+    narrow : str
+        On a screen of 80 columns; empty if there is no room for it there.
+    cell : callable
+        From the totals of a method to the text.
+    wide : str
+        On a wide screen, where that is not ``narrow``.
+    """
+
+    heading: str
+    narrow: str
+    cell: Callable[[Totals], str]
+    wide: str = ""
+
+
+def _value(key: str, form: str, unit: str = "") -> Callable[[Totals], str]:
+    return lambda totals: _number(totals.get(key), form, unit)
+
+
+def size(count: int | None) -> str:
+    """Return a number of bytes with three digits at most.
+
+    Examples
+    --------
+    >>> size(12), size(1288), size(129_153), size(None)
+    ('12 B', '1.3 kB', '129 kB', '–')
+    """
+    if count is None:
+        return NOTHING
+    text = decimal(count)
+    if float(text.split()[0].replace(",", "")) >= 100:  # three digits say enough
+        text = decimal(count, precision=0)
+    return text.replace(" bytes", " B").replace(" byte", " B")
+
+
+def _sent(totals: Totals, direction: str) -> int | None:
+    """Return the bytes of whole messages: their content, and their envelopes where counted."""
+    content: int | None = totals.get(f"{direction}_bytes")
+    return None if content is None else content + totals.get(f"{direction}_envelope_bytes", 0)
+
+
+def _counts(totals: Totals) -> str:
+    return ", ".join(_number(totals.get(key), ",d") for key in ("rejections", "failures"))
+
+
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    return NOTHING if value is None else format(value, form) + unit
+
+
+COLUMNS: Final = (
+    Column("Payload up", "Up,\npayload", lambda totals: size(totals.get("uplink_payload_bytes"))),
+    Column("Exact (B)", "", _value("uplink_payload_bytes", ",d"), "exact\n(B)"),
+    Column("Reduction", "Reduc-\ntion", _value("reduction", ".1f", "×")),
+    Column("Sent up", "Up,\nsent", lambda totals: size(_sent(totals, "uplink"))),
+    Column("Sent down", "Down,\nsent", lambda totals: size(_sent(totals, "downlink"))),
+    Column("Step size", "", _value("step_size", ".3g"), "Step\nsize"),
+    Column("Final loss", "Final\nloss", _value("loss", ".4f")),
+    Column("‖∇f‖²", "‖∇f‖²", _value("gradient_norm_squared", ".1e")),
+    Column("Accuracy", "Accu-\nracy", _value("accuracy", ".1%")),
+    Column("Rejected, failed", "Rej.,\nfail.", _counts, "Rejected,\nfailed"),
+)
+
+
+def summary_table(methods: Sequence[Totals], title: str = "", width: int = 80) -> Table:
     """Lay out the totals of a run, one row per method.
 
     Parameters
@@ -38,59 +117,64 @@ def summary_table(methods: Sequence[Mapping[str, Any]], title: str = "", width: 
         collapse_padding=True,
     )
     table.add_column("Method", overflow="fold", min_width=len("uncompressed"))
-    for heading in _headings(exact):
+    columns = [column for column in COLUMNS if exact or column.narrow]
+    for column in columns:
+        heading = column.wide if exact and column.wide else column.narrow
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
     for method in methods:
-        table.add_row(str(method["method"]), *_cells(method, exact))
+        table.add_row(str(method["method"]), *(column.cell(method) for column in columns))
     return table
 
 
-def _headings(exact: bool) -> list[str]:
-    return [
-        "Up,\npayload",
-        *(["exact\n(B)"] if exact else []),
-        "Reduc-\ntion",
-        "Up,\nsent",
-        "Down,\nsent",
-        *(["Step\nsize"] if exact else []),
-        "Final\nloss",
-        "‖∇f‖²",
-        "Accu-\nracy",
-        "Rejected,\nfailed" if exact else "Rej.,\nfail.",
+def document_columns(methods: Sequence[Totals]) -> list[Column]:
+    """Return the columns for a page: those with a value, and the payload to a common loss."""
+    columns = [column for column in COLUMNS if column.heading != "Exact (B)"]
+    if any(method.get(COMMON_PAYLOAD) is not None for method in methods):
+        loss = next(method[COMMON_LOSS] for method in methods)
+        to_loss = Column(f"Payload to loss {loss:.4f}", "", lambda t: size(t.get(COMMON_PAYLOAD)))
+        columns.insert(2, to_loss)
+    empty = (NOTHING, f"{NOTHING}, {NOTHING}")
+    return [c for c in columns if any(c.cell(method) not in empty for method in methods)]
+
+
+def markdown_table(methods: Sequence[Totals]) -> str:
+    r"""Return the totals as a Markdown table, for people.
+
+    Examples
+    --------
+    >>> print(markdown_table([{"method": "EF21 topk:1|natural", "uplink_payload_bytes": 1280}]))
+    | Method | Payload up |
+    |---|---:|
+    | EF21 topk:1\|natural | 1.3 kB |
+    """
+    columns = document_columns(methods)
+    lines = [
+        ["Method", *(column.heading for column in columns)],
+        *([_cell(method["method"]), *(c.cell(method) for c in columns)] for method in methods),
     ]
+    rows = [f"| {' | '.join(line)} |" for line in lines]
+    rows.insert(1, f"|---|{'---:|' * len(columns)}")
+    return "\n".join(rows)
 
 
-def _cells(method: Mapping[str, Any], exact: bool) -> list[str]:
-    payload = method.get("uplink_payload_bytes")
-    counts = (method.get("rejections"), method.get("failures"))
-    return [
-        _size(payload),
-        *([_number(payload, ",d")] if exact else []),
-        _number(method.get("reduction"), ".1f", "×"),
-        _size(_sent(method, "uplink")),
-        _size(_sent(method, "downlink")),
-        *([_number(method.get("step_size"), ".3g")] if exact else []),
-        _number(method.get("loss"), ".4f"),
-        _number(method.get("gradient_norm_squared"), ".1e"),
-        _number(method.get("accuracy"), ".1%"),
-        ", ".join(_number(count, ",d") for count in counts),
-    ]
+def csv_table(methods: Sequence[Totals]) -> str:
+    r"""Return the totals as CSV, for programs: every number as it is, keys as in summary.json.
+
+    Examples
+    --------
+    >>> csv_table([{"method": "EF21 topk:1", "rounds": 5, "accuracy": None}])
+    'method,rounds,accuracy\nEF21 topk:1,5,\n'
+    """
+    single = [{k: v for k, v in m.items() if not isinstance(v, list | dict)} for m in methods]
+    keys = dict.fromkeys(key for method in single for key in method)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(keys), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(single)
+    return text.getvalue()
 
 
-def _sent(method: Mapping[str, Any], direction: str) -> int | None:
-    """Return the bytes of whole messages: their content, and their envelopes where counted."""
-    content: int | None = method.get(f"{direction}_bytes")
-    return None if content is None else content + method.get(f"{direction}_envelope_bytes", 0)
-
-
-def _size(count: int | None) -> str:
-    if count is None:
-        return "–"
-    text = decimal(count)
-    if float(text.split()[0].replace(",", "")) >= 100:  # three digits say enough
-        text = decimal(count, precision=0)
-    return text.replace(" bytes", " B")
-
-
-def _number(value: float | None, form: str, unit: str = "") -> str:
-    return "–" if value is None else format(value, form) + unit
+def _cell(text: object) -> str:
+    """Return a text that ends no cell and starts no tag."""
+    plain = " ".join(str(text).split())
+    return plain.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

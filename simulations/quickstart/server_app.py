@@ -15,9 +15,9 @@ from task import Federation, load_federation
 
 from fl_ef21 import ErrorFeedbackStrategy
 from fl_ef21.flower import RoundRecord
-from fl_ef21.report.draw import draw_run
+from fl_ef21.report.report import write_report
 from fl_ef21.report.run_folder import RunFolder
-from fl_ef21.report.summary import summarise
+from fl_ef21.report.summary import reasons, summarise
 
 app = ServerApp()
 
@@ -49,12 +49,12 @@ def main(grid: Grid, context: Context) -> None:
             "seconds": time.perf_counter() - started,
             "problem": _describe(federation),
             "methods": [
-                {**totals, **_envelopes(chosen[totals["method"]])}
+                {**totals, **_beside_the_rows(chosen[totals["method"]])}
                 for totals in summarise(folder.rows())
             ],
         }
     )
-    draw_run(folder)
+    write_report(folder)
     log(INFO, "Results are in %s", folder.path)
 
 
@@ -98,12 +98,13 @@ def _starting_row(
     return {"method": label, **nothing.as_row(), **evaluation}
 
 
-def _envelopes(strategy: ErrorFeedbackStrategy) -> dict[str, int]:
-    """Return the bytes of Flower's envelopes, which differ a little from run to run."""
-    return {
+def _beside_the_rows(strategy: ErrorFeedbackStrategy) -> dict[str, Any]:
+    """Return what differs a little from run to run: envelopes, and why replies did not count."""
+    envelopes = {
         name: sum(getattr(row, name) for row in strategy.history)
         for name in ("uplink_envelope_bytes", "downlink_envelope_bytes")
     }
+    return {**envelopes, "reasons": reasons(strategy.history)}
 
 
 def _describe(federation: Federation) -> dict[str, Any]:
@@ -114,6 +115,7 @@ def _describe(federation: Federation) -> dict[str, Any]:
         "dimension": federation.dimension,
         "clients": len(federation.objectives),
         "L": constants.L,
+        "L_i": constants.L_i,
         "L_AM": constants.arithmetic_mean,
         "L_QM": constants.quadratic_mean,
         "label_counts": federation.label_counts(),
