@@ -1,4 +1,4 @@
-"""A headless Chromium, driven through its own debugging pipe: what a page does when it is opened."""
+"""A headless Chromium, driven through its own debugging pipe: what a page does when opened."""
 
 import base64
 import json

@@ -1,12 +1,16 @@
-"""The flags of ``fl-ef21 simulate``: their types, limits and help, in the order of the help."""
+"""The flags: their types, limits and help, in the order of the help."""
 
-from enum import StrEnum
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
-from fl_ef21.engine.studies import find_study
+from fl_ef21.engine.studies import Setting, find_study
 
 DEFAULT_STUDY: Final = "quickstart"
 METHOD: Final = "Method"
@@ -19,6 +23,13 @@ class Engine(StrEnum):
 
     SIMULATION = "simulation"
     IN_PROCESS = "in-process"
+
+
+class TableForm(StrEnum):
+    """How a table is printed for another program."""
+
+    MARKDOWN = "md"
+    CSV = "csv"
 
 
 class Scope(StrEnum):
@@ -202,3 +213,73 @@ Seed: TypeAlias = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+More: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any other setting of the study; may be given several times.",
+        rich_help_panel=PROBLEM,
+    ),
+]
+Table: TypeAlias = Annotated[
+    TableForm | None,
+    typer.Option(
+        "--table",
+        help="Print the table as Markdown or CSV, and nothing else, to standard output.",
+    ),
+]
+
+SETTINGS: Final[Mapping[str, Any]] = {
+    "data": Data,
+    "clients": Clients,
+    "partition": Partition,
+    "method": Method,
+    "compressor": CompressorText,
+    "step_size": StepSize,
+    "server": ServerText,
+    "downlink": DownlinkText,
+    "participation": Participation,
+    "scope": ScopeWord,
+    "initialisation": InitialisationWord,
+    "minibatch": Minibatch,
+    "rounds": Rounds,
+    "seed": Seed,
+}
+"""The flags that are settings of a study."""
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the flags of :data:`SETTINGS` and ``--set`` ask for."""
+
+    given: Mapping[str, Setting]
+    more: Sequence[str] = ()
+
+
+def taking_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all flags of a study's settings, which it gets as one argument ``flags``."""
+    own = inspect.signature(command)
+
+    @functools.wraps(command)
+    def taking(**arguments: Any) -> None:  # noqa: ANN401
+        found = {name: arguments.pop(name) for name in SETTINGS}
+        given = {
+            name.replace("_", "-"): value.value if isinstance(value, Enum) else value
+            for name, value in found.items()
+            if value is not None
+        }
+        more = arguments.pop("more") or ()
+        command(**arguments, flags=Flags(given, more))
+
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=flag)
+        for name, flag in [*SETTINGS.items(), ("more", More)]
+    ]
+    kept = [parameter for name, parameter in own.parameters.items() if name != "flags"]
+    positional = [p for p in kept if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    rest = [p for p in kept if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    parameters = [*positional, *added, *rest]
+    taking.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    taking.__annotations__ = {p.name: p.annotation for p in parameters}
+    return taking

@@ -21,11 +21,35 @@ if TYPE_CHECKING:
     from fl_ef21.report.run_folder import RunFolder
 
 POLL: Final = 0.2  # seconds between two looks at a run in this process
+LOG: Final = "log.txt"
 INTERRUPTED: Final = 130  # what a shell reports after Ctrl-C
 
 
 def run(study: Study, engine: Engine, settings: dict[str, Setting], folder: "RunFolder") -> None:
     """Run the study to its end under a progress display, or leave with the reason."""
+    from fl_ef21.engine.simulation import RunFailed
+
+    try:
+        with stopping_on_terminate():
+            perform(study, engine, settings, folder)
+    except KeyboardInterrupt:
+        leave(f"Stopped. What was finished is in {folder.path}", INTERRUPTED)
+    except RunFailed as failure:
+        log = folder.path / LOG
+        where = f"\nIts log: {log}" if log.exists() else ""
+        leave(f"The run failed: {failure.reason}{where}", 1)
+
+
+def perform(
+    study: Study, engine: Engine, settings: dict[str, Setting], folder: "RunFolder"
+) -> None:
+    """Run the study to its end under a progress display; what it logs is in the run folder.
+
+    Raises
+    ------
+    RunFailed
+        If it came to no end, whatever the reason.
+    """
     from fl_ef21.engine.simulation import RunFailed
     from fl_ef21.report.progress import RunProgress
 
@@ -34,20 +58,18 @@ def run(study: Study, engine: Engine, settings: dict[str, Setting], folder: "Run
     console = Console(stderr=True)
     progress = RunProgress(folder.history_path, int(rounds) if rounds else None, console)
     run_config = {**settings, "clients": clients, "out": str(folder.path)}
-    log = folder.path / "log.txt"
+    log = folder.path / LOG
     try:
-        with _stopping_on_terminate(), progress:
+        with progress:
             _start(engine, study.path, clients, run_config, progress.poll, log)
-    except KeyboardInterrupt:
-        _leave(f"Stopped. What was finished is in {folder.path}", INTERRUPTED)
     except RunFailed as failure:
         with log.open("a", encoding="utf-8") as file:
             file.write(failure.log)
-        _leave(f"The run failed: {failure.reason}\nIts log: {log}", 1)
+        raise
     except OSError as error:  # no Flower command, no space left, ...
-        _leave(f"The run failed: {error}", 1)
+        raise RunFailed(str(error), log="") from error
     if not folder.is_finished():
-        _leave(f"The study ended without writing a summary to {folder.path}", 1)
+        raise RunFailed(f"the study ended without writing a summary to {folder.path}", log="")
 
 
 def _start(
@@ -107,19 +129,20 @@ def _polling(poll: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def _stopping_on_terminate() -> Iterator[None]:
+def stopping_on_terminate() -> Iterator[None]:
     """Let a polite kill unwind the engines too, so that no process of theirs stays behind."""
 
-    def leave(number: int, _: FrameType | None) -> NoReturn:
+    def unwind(number: int, _: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = signal.signal(signal.SIGTERM, unwind)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _leave(message: str, code: int) -> NoReturn:
+def leave(message: str, code: int) -> NoReturn:
+    """End the command with a message and an exit code."""
     Console(stderr=True, highlight=False, markup=False).print(message, soft_wrap=True)
     raise typer.Exit(code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from fl_ef21.cli.options import Flags
 from fl_ef21.engine.studies import Setting, Study
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ METHOD_KEYS: Final = (
 STEP_SIZE_WORDS: Final = ("1/L",)
 """The studies' own, beside the library's."""
 
+NAMES: Final = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+"""What the types of settings are called."""
+
 LARGE: Final = 2**31
 """Parameters of the model that stands in for the study's, so that every topk:K fits."""
 
@@ -42,31 +46,86 @@ def refusing(parameter: str) -> Iterator[None]:
         raise typer.BadParameter(str(error), param_hint=f"--{key}" if key else parameter) from error
 
 
-def checked_settings(study: Study, flags: Mapping[str, Setting | None]) -> dict[str, Setting]:
-    """Return the run config that the flags ask for.
+def asked(study: Study, flags: Flags) -> dict[str, Setting]:
+    """Return the settings that the flags and ``--set`` name, each of its type.
+
+    Raises
+    ------
+    typer.BadParameter
+        If ``--set`` names what the study does not have, or what a flag has said already.
+    """
+    with refusing("--set"):
+        more = dict(_pair(study, text) for text in flags.more)
+        if twice := sorted(more.keys() & flags.given.keys()):
+            raise ValueError(f"{', '.join(twice)} is given twice, by its flag too; give it once")
+    return {**flags.given, **more}
+
+
+def checked(study: Study, given: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return the run config that replaces a study's defaults with what is given.
 
     Raises
     ------
     typer.BadParameter
         If the study has no such setting, or a value is bad.
     """
-    given = {key: value for key, value in flags.items() if value is not None}
-    for key in given:
-        if key not in study.settings:
-            raise typer.BadParameter(
-                f"study {study.name!r} has no setting {key!r}; it has {', '.join(study.settings)}",
-                param_hint=f"--{key}",
-            )
-    if "data" in given and Path(str(given["data"])).exists():
-        given["data"] = str(Path(str(given["data"])).resolve())
+    settings = dict(given)
+    for key in settings:
+        with refusing(f"--{key}"):
+            default_of(study, key)
+    if "data" in settings and Path(str(settings["data"])).exists():
+        settings["data"] = str(Path(str(settings["data"])).resolve())
     for key, check in _CHECKS.items():
-        if key in given:
+        if key in settings:
             with refusing(f"--{key}"):
-                check(str(given[key]))
-    if all(key in study.settings for key in METHOD_KEYS) and given.keys() & set(METHOD_KEYS):
+                check(str(settings[key]))
+    if all(key in study.settings for key in METHOD_KEYS) and settings.keys() & set(METHOD_KEYS):
         with refusing("--method"):
-            return _method_settings(study, given)
-    return given
+            return _method_settings(study, settings)
+    return settings
+
+
+def setting_from_text(study: Study, key: str, text: str) -> Setting:
+    """Return a value of the type that the study's default has.
+
+    Raises
+    ------
+    ValueError
+        If the study has no such setting, or the text is not of that type.
+    """
+    default = default_of(study, key)
+    kind = type(default)
+    words = {"true": True, "false": False}
+    try:
+        return words[text.lower()] if isinstance(default, bool) else kind(text)
+    except (ValueError, KeyError):
+        raise ValueError(
+            f"{key}={text!r} is no {NAMES[kind]}, as the default {default!r} is"
+        ) from None
+
+
+def default_of(study: Study, key: str) -> Setting:
+    """Return the study's default of a setting.
+
+    Raises
+    ------
+    ValueError
+        If the study has no such setting, or it is not for the user to set.
+    """
+    if key not in study.settings:
+        raise ValueError(
+            f"study {study.name!r} has no setting {key!r}; it has {', '.join(study.settings)}"
+        )
+    if key == "out":
+        raise ValueError("the folder is given by the flag --out, not as a setting")
+    return study.settings[key]
+
+
+def _pair(study: Study, text: str) -> tuple[str, Setting]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"{text!r} has no '='; give KEY=VALUE, as regularisation=0.01")
+    return key, setting_from_text(study, key, value)
 
 
 def _method_settings(study: Study, given: dict[str, Setting]) -> dict[str, Setting]:

@@ -4,6 +4,7 @@ from rich.console import Console
 
 from fl_ef21.engine.studies import Study
 from fl_ef21.report.draw import figures_of
+from fl_ef21.report.report import report_of
 from fl_ef21.report.run_folder import RunFolder
 from fl_ef21.report.summary import describe_problem, headline
 from fl_ef21.report.table import summary_table
@@ -20,6 +21,7 @@ def show(study: Study, folder: RunFolder) -> None:
     title = f"{title} · {method}" if method else title
     console.print(summary_table(summary["methods"], title, console.width))
     lines = [("Problem", describe_problem(problem))] if problem else []
+    lines += [("Report", str(report_of(folder)))]
     lines += [("Figure", str(figure)) for figure in figures_of(folder)]
     lines += [("Records", str(folder.path))]
     for word, text in lines:

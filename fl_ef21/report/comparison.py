@@ -7,7 +7,7 @@ from typing import Any
 
 from fl_ef21.report.run_folder import Row
 from fl_ef21.report.runs import Run
-from fl_ef21.report.summary import by_method
+from fl_ef21.report.summary import by_method, with_common_loss
 
 NOT_COMPARED = ("out", "versions", "started")
 """What differs between any two runs and explains nothing."""
@@ -25,14 +25,14 @@ class Comparison:
         One row for each of those names.
     varied : tuple of str
         The settings in which the runs differ.
-    runs : dict
-        The run of each name, the first one where several runs share a history.
+    runs : sequence of Run
+        All of them.
     """
 
     rows: list[Row]
     totals: list[dict[str, Any]]
     varied: tuple[str, ...]
-    runs: Mapping[str, Run]
+    runs: Sequence[Run]
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,13 @@ class _Curve:
     history: Sequence[Mapping[str, Any]]
     runs: list[Run]
 
-    def settings(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Return the settings on which all of its runs agree."""
-        first = self.runs[0].config
-        agreed = (k for k in keys if all(run.config.get(k) == first.get(k) for run in self.runs))
-        return {key: first[key] for key in agreed if key in first}
+    def settings(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return settings as texts, with all values where its runs have several."""
+        values = {
+            key: dict.fromkeys(_text(run.config[key]) for run in self.runs if key in run.config)
+            for key in keys
+        }
+        return {key: " or ".join(found) for key, found in values.items() if found}
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
@@ -66,31 +68,19 @@ def compare(runs: Sequence[Run]) -> Comparison:
     curves = _curves(runs)
     rows: list[Row] = []
     totals: list[dict[str, Any]] = []
-    owners: dict[str, Run] = {}
     for curve, name in zip(curves, _names(curves, varied), strict=True):
         run = curve.runs[0]
         rows += [{**row, "method": name} for row in curve.history]
         (total,) = (total for total in run.totals() if total["method"] == curve.method)
-        totals.append({**total, "method": name})
-        owners[name] = run
-    return Comparison(rows, totals, varied, owners)
+        known = {"method": name, "folder": str(run.folder.path), **curve.settings(varied)}
+        totals.append({**known, **total, "method": name})
+    return Comparison(rows, with_common_loss(totals, rows), varied, runs)
 
 
 def varied_settings(runs: Sequence[Run]) -> tuple[str, ...]:
     """Return the keys of the run configs whose values are not the same in all runs."""
     keys = dict.fromkeys(key for run in runs for key in run.config if key not in NOT_COMPARED)
     return tuple(key for key in keys if _differ([run.config.get(key) for run in runs]))
-
-
-def setting_text(settings: Mapping[str, Any]) -> str:
-    """Return settings in one line.
-
-    Examples
-    --------
-    >>> setting_text({"compressor": "topk:1", "downlink": ""})
-    'compressor=topk:1 downlink=none'
-    """
-    return " ".join(f"{key}={'none' if v == '' else v}" for key, v in settings.items())
 
 
 def _curves(runs: Sequence[Run]) -> list[_Curve]:
@@ -126,10 +116,14 @@ def _apart(curves: Sequence[_Curve], varied: Iterable[str]) -> list[str]:
         return [""]
     found = [curve.settings(varied) for curve in curves]
     keys = [key for key in varied if _differ([settings.get(key) for settings in found])]
-    texts = [setting_text({k: s[k] for k in keys if k in s}) for s in found]
+    texts = [" ".join(f"{key}={s[key]}" for key in keys if key in s) for s in found]
     names = [curve.runs[0].folder.path.name for curve in curves]
     paths = [str(curve.runs[0].folder.path) for curve in curves]
     return next((t for t in (texts, names) if all(t) and len(set(t)) == len(t)), paths)
+
+
+def _text(value: object) -> str:
+    return "none" if value == "" else str(value)
 
 
 def _differ(values: Sequence[object]) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from contextlib import AbstractContextManager
 from typing import Final
 
 from markupsafe import Markup, escape
@@ -22,21 +23,27 @@ VARIABLES: Final = {
 }
 """The colours of figures, and the page's custom properties that stand for them."""
 
-STYLE: Final = {
-    "svg.fonttype": "none",  # text stays text: it takes the page's font, and can be searched
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.titlecolor": INK,
-}
-
 _OPENING = re.compile(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>")
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _FONT = re.compile(r"(font: [^;\"]*?)'[^;\"]*")
 _COLOUR = re.compile("|".join(map(re.escape, VARIABLES)), re.IGNORECASE)
 _ID = re.compile(r"(\bid=\"|href=\"#|url\(#)")
+
+
+def page_style() -> AbstractContextManager[None]:
+    """Set the look of figures for a page, within that of figures for files."""
+    return rc_context(
+        {
+            "svg.fonttype": "none",  # text stays text, in the page's font
+            "text.color": INK,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "axes.titlecolor": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "svg.hashsalt": "fl-ef21",  # the same run draws the same page
+        }
+    )
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> Markup:
@@ -45,14 +52,14 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     Parameters
     ----------
     figure : Figure
-        Drawn under :data:`STYLE`.
+        Drawn under :func:`page_style`.
     name : str
         Unique in the page; put before every id.
     description : str
         What can be seen, for those who cannot see it.
     """
     text = io.StringIO()
-    with rc_context(STYLE | {"svg.hashsalt": "fl-ef21"}):
+    with page_style():
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
     svg = _METADATA.sub("", svg[svg.index("<svg") :])

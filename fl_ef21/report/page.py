@@ -1,6 +1,7 @@
 """``report.html`` and ``compare.html``: one file each, which opens without a network."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from fl_ef21.report.comparison import Comparison
 from fl_ef21.report.page_figures import Figures, Swatch, figures_of_rows, partition_of, swatches
 from fl_ef21.report.runs import Run
-from fl_ef21.report.summary import describe_problem, with_common_loss
-from fl_ef21.report.table import COMMON_PAYLOAD, document_columns, size
+from fl_ef21.report.summary import COMMON_PAYLOAD, by_method, describe_problem, with_common_loss
+from fl_ef21.report.table import document_columns, size
 from fl_ef21.report.words import in_words, repeat_command, settings_of
 
 
@@ -47,7 +49,7 @@ class Page:
     tables : dict
         More tables by their headings, closed until they are asked for.
     commands : dict
-        What repeats it, by what it does.
+        What repeats it, by what it does, in pieces between which a line may end.
     footer : str
         Versions and times.
     """
@@ -61,7 +63,7 @@ class Page:
     words: list[str]
     troubles: Table | None = None
     tables: dict[str, Table] = field(default_factory=dict)
-    commands: dict[str, str] = field(default_factory=dict)
+    commands: dict[str, list[str]] = field(default_factory=dict)
     footer: str = ""
 
     def html(self) -> str:
@@ -89,11 +91,64 @@ def page_of_run(run: Run) -> Page:
         legend=swatches(run.rows),
         table=totals_table(totals),
         figures=figures,
-        troubles=_troubles(run),
+        troubles=_troubles(totals, run.rows),
         words=in_words(run.config, clients),
         tables={"All settings": _settings_table(run.config)},
-        commands={"Run it again": repeat_command(run.study, run.config, clients)},
+        commands={"Run it again": _pieces(repeat_command(run.study, run.config, clients))},
         footer=_footer(run),
+    )
+
+
+def page_of_comparison(comparison: Comparison, command: str) -> Page:
+    """Return the page of several runs laid over each other.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        At least one run.
+    command : str
+        What makes the page again.
+    """
+    runs, totals = list(comparison.runs), comparison.totals
+    figures = figures_of_rows(comparison.rows)
+    problem = runs[0].problem
+    alike = all(run.problem == problem for run in runs)
+    if alike and (partition := partition_of(problem)):
+        figures.append(partition)
+    shared = {k: v for k, v in runs[0].config.items() if k not in comparison.varied}
+    titles = list(dict.fromkeys(run.title or run.folder.path.name for run in runs))
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    return Page(
+        title=f"{titles[0]}: {count}" if len(titles) == 1 else f"{count} compared",
+        subtitle=describe_problem(problem) if alike else " / ".join(titles[:MOST_SENTENCES]),
+        findings=[],
+        legend=swatches(comparison.rows),
+        table=totals_table(totals),
+        figures=figures,
+        troubles=_troubles(totals, comparison.rows),
+        words=in_words(shared, problem.get("clients") if alike else None),
+        tables={"The runs": _runs_table(comparison)},
+        commands={"Make this page again": _pieces(command)},
+        footer=_footer(runs[0]) if len(runs) == 1 else "",
+    )
+
+
+def _runs_table(comparison: Comparison) -> Table:
+    """Return where the runs are, what differs between them, and what they ran with."""
+    varied = comparison.varied
+    return Table(
+        ["Folder", "Study", *varied, "Rounds in all", "State", "Versions"],
+        [
+            [
+                str(run.folder.path),
+                run.study,
+                *(_setting(run.config.get(key, "")) for key in varied),
+                f"{max(row['round'] for row in run.rows):,}",
+                "finished" if run.is_finished else "unfinished",
+                ", ".join(f"{k} {v}" for k, v in run.config.get("versions", {}).items()),
+            ]
+            for run in comparison.runs
+        ],
     )
 
 
@@ -104,8 +159,8 @@ def findings(totals: Sequence[Mapping[str, Any]]) -> list[str]:
     --------
     >>> plain = {"method": "uncompressed", "uplink_payload_bytes": 4000, "reduction": 1.0}
     >>> ef21 = {"method": "EF21 topk:1", "uplink_payload_bytes": 100, "reduction": 40.0}
-    >>> findings([plain | {"loss": 0.5}, ef21 | {"loss": 0.6}])
-    ['EF21 topk:1 sent 100 B up, 40.0 times less than uncompressed; final loss 0.6000 against 0.5000.']
+    >>> findings([plain, ef21])
+    ['EF21 topk:1 sent 100 B up, 40.0 times less than uncompressed.']
     """
     baseline = next((t for t in totals if t.get("reduction") == 1), None)
     if baseline is None or len(totals) > MOST_SENTENCES:
@@ -141,20 +196,24 @@ def _times(ratio: float) -> str:
     return f"{ratio:.1f} times less" if ratio >= 1 else f"{1 / ratio:.1f} times more"
 
 
-def _troubles(run: Run) -> Table | None:
+def _troubles(
+    totals: Sequence[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]]
+) -> Table | None:
     """Return rounds in which replies were rejected or failed, with the reasons where known."""
-    rows: list[list[str]] = []
-    for total in run.totals():
+    histories = by_method(rows)
+    lines: list[list[str]] = []
+    for total in totals:
+        method = str(total["method"])
         for key, word in (("rejections", "rejected"), ("failures", "failed")):
-            if not total.get(key):
-                continue
-            history = [row for row in run.rows if row["method"] == total["method"]]
-            rounds = [row["round"] for row in history if row.get(key)]
-            rows.append([str(total["method"]), f"{total[key]:,} {word}", _some(rounds), ""])
+            rounds = [row["round"] for row in histories.get(method, []) if row.get(key)]
+            if rounds:
+                lines.append(
+                    [method, f"{total.get(key) or len(rounds):,} {word}", _some(rounds), ""]
+                )
         for entry in total.get("reasons") or []:
-            count, first = f"{entry['count']:,} times", f"first in round {entry['first_round']}"
-            rows.append([str(total["method"]), count, first, str(entry["reason"])])
-    return Table(["Method", "Replies", "Rounds", "Reason"], rows) if rows else None
+            first = f"first in round {entry['first_round']:,}"
+            lines.append([method, f"{entry['count']:,} of them", first, str(entry["reason"])])
+    return Table(["Method", "Replies", "Rounds", "Reason"], lines) if lines else None
 
 
 def _some(rounds: Sequence[int], most: int = 10) -> str:
@@ -164,9 +223,15 @@ def _some(rounds: Sequence[int], most: int = 10) -> str:
 
 def _settings_table(config: Mapping[str, Any]) -> Table:
     settings = settings_of(config)
-    return Table(
-        ["Setting", "Value"], [[k, "none" if v == "" else str(v)] for k, v in settings.items()]
-    )
+    return Table(["Setting", "Value"], [[k, _setting(v)] for k, v in settings.items()])
+
+
+def _setting(value: object) -> str:
+    return "none" if value == "" else str(value)
+
+
+def _pieces(command: str) -> list[str]:
+    return re.split(" (?=--)", command)
 
 
 def _footer(run: Run) -> str:

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from fl_ef21.report.figures import (
@@ -16,14 +15,17 @@ from fl_ef21.report.figures import (
     draw_panel,
     drawable,
 )
-from fl_ef21.report.inline_svg import STYLE, inline_svg
+from fl_ef21.report.inline_svg import inline_svg, page_style
 from fl_ef21.report.partition_figure import has_partition, partition_caption, partition_figure
 from fl_ef21.report.quantities import BYTES, DIAGNOSTICS, PROGRESS, ROUND, History, Quantity
 from fl_ef21.report.style import COLOURS, LINES, paper_style
 from fl_ef21.report.summary import by_method
 
 SIZE: Final = (4.3, 2.9)  # inches of one drawing
-DASHES: Final = ("", "7 3", "8 3 2 3", "2 3", "8 2 2 2 2 2")
+MARGINS: Final = {"left": 0.155, "right": 0.97, "bottom": 0.165, "top": 0.91}
+"""Of a drawing, the same in all, so that their axes stand in line."""
+
+DASHES: Final = ("", "7 3", "8 3 2 3", "2 3", "14 3 2 3 2 3")
 """The line styles of figures, as the page's legend draws them."""
 
 
@@ -75,15 +77,16 @@ def partition_of(problem: Mapping[str, Any]) -> Figures | None:
     """Return the drawing of the clients' data, if the study describes them."""
     if not has_partition(problem):
         return None
-    with rc_context(STYLE):
+    with page_style():
         figure = partition_figure(problem, width=5.4, caption=False)
         drawing = inline_svg(figure, "partition", _describe_partition(problem))
     return Figures("The clients' data", partition_caption(problem), [drawing], large=True)
 
 
 def _drawing(methods: Mapping[str, History], x: Quantity, y: Quantity, name: str) -> Markup:
-    with paper_style(), rc_context(STYLE):
-        figure = Figure(figsize=SIZE, layout="constrained")
+    with paper_style(), page_style():
+        figure = Figure(figsize=SIZE)
+        figure.subplots_adjust(**MARGINS)
         draw_panel(figure.add_subplot(), methods, x, y)
         return inline_svg(figure, name, _describe(methods, x, y))
 

@@ -20,6 +20,8 @@ BUBBLES: Final = 60
 STRIP: Final = 0.95  # inches of a row of bars
 CLASS: Final = 0.28  # inches of a class
 
+MEANS: Final = (("L_AM", "--", "dashed", COLOURS[1]), ("L_QM", ":", "dotted", COLOURS[0]))
+
 SMOOTHNESS_CAPTION: Final = (
     "Lᵢ: how much a client's gradient can change. Equal Lᵢ: L_QM = L_AM; EF21's newer steps gain"
     " where they differ."
@@ -58,9 +60,9 @@ def partition_figure(
 ) -> Figure:
     """Draw what is known of the clients' data, one column per client.
 
-    Bars are the clients' samples and, against dashed lines at their means, the smoothness
-    constants Lᵢ; below, the area of a bubble is the number of samples of one class. Of more than
-    60 clients, a shade is a class's share of the client's samples.
+    Bars are the clients' samples and, with lines at their means, the smoothness constants Lᵢ;
+    below, the area of a bubble is the number of samples of one class. Of more than 60 clients, a
+    shade is a class's share of the client's samples.
 
     Parameters
     ----------
@@ -139,29 +141,30 @@ def _counts(problem: Mapping[str, Any]) -> NDArray[Any] | None:
 
 
 def _draw_sizes(axes: Axes, sizes: NDArray[Any]) -> None:
-    _draw_bars(axes, sizes.astype(np.float64), BARS)
+    _draw_bars(axes, sizes.astype(np.float64))
     axes.set_ylabel("Samples")
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
 
 
 def _draw_smoothness(axes: Axes, problem: Mapping[str, Any]) -> None:
-    _draw_bars(axes, np.asarray(problem["L_i"], dtype=np.float64), COLOURS[1])
+    _draw_bars(axes, np.asarray(problem["L_i"], dtype=np.float64))
     axes.set_ylabel("Lᵢ")
-    means = [(key, problem[key]) for key in ("L_AM", "L_QM") if problem.get(key)]
-    for (_, value), line in zip(means, ("--", ":"), strict=False):
-        axes.axhline(value, color=COLOURS[6], linestyle=line, linewidth=1.2)
-    text = ", ".join(f"{key} = {value:.4g}" for key, value in means)
-    axes.set_title(text, loc="right", fontsize=8)
+    texts = []
+    for key, line, word, colour in MEANS:
+        if value := problem.get(key):
+            axes.axhline(value, color=colour, linestyle=line, linewidth=1.5)
+            texts.append(f"{key} = {value:.4g} ({word})")
+    axes.set_title(", ".join(texts), loc="right", fontsize=8)
     axes.yaxis.set_major_locator(MaxNLocator(3))
 
 
-def _draw_bars(axes: Axes, heights: Floats, colour: str) -> None:
+def _draw_bars(axes: Axes, heights: Floats) -> None:
     """Draw a bar each; of many clients, their outline, which is a single shape."""
     clients = len(heights)
     if clients <= BUBBLES:
-        axes.bar(np.arange(clients), heights, color=colour, width=0.7)
+        axes.bar(np.arange(clients), heights, color=BARS, width=0.7)
     else:
-        axes.stairs(heights, np.arange(clients + 1) - 0.5, fill=True, color=colour)
+        axes.stairs(heights, np.arange(clients + 1) - 0.5, fill=True, color=BARS)
 
 
 def _draw_labels(

@@ -1,9 +1,11 @@
-"""Everything that a person reads of a run: page, tables and figures, into its folder."""
+"""Everything that a person reads of a run, or of several: page, tables and figures."""
 
 from pathlib import Path
+from typing import Any
 
-from fl_ef21.report.draw import draw_run
-from fl_ef21.report.page import page_of_run
+from fl_ef21.report.comparison import Comparison
+from fl_ef21.report.draw import draw, figures_of
+from fl_ef21.report.page import page_of_comparison, page_of_run
 from fl_ef21.report.run_folder import RunFolder
 from fl_ef21.report.runs import Run
 from fl_ef21.report.summary import with_common_loss
@@ -27,13 +29,36 @@ def write_report(folder: RunFolder) -> Path:
         The page.
     """
     run = Run.read(folder.path)
-    if not (folder.path / "figures").exists():
-        draw_run(folder)
-    write_tables(folder.path, with_common_loss(run.totals(), run.rows))
+    figures_of(folder)
+    _write_tables(folder.path, with_common_loss(run.totals(), run.rows))
     return page_of_run(run).write(folder.path / PAGE)
 
 
-def write_tables(path: Path, totals: list[dict[str, object]]) -> None:
-    """Write totals as Markdown and as CSV into a folder."""
-    (path / "table.md").write_text(markdown_table(totals) + "\n", encoding="utf-8")
-    (path / "table.csv").write_text(csv_table(totals), encoding="utf-8")
+def write_comparison(comparison: Comparison, folder: Path, page: str, command: str) -> Path:
+    """Write page, ``table.md``, ``table.csv`` and ``figures/`` of several runs.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        The runs.
+    folder : Path
+        Where to; it exists.
+    page : str
+        The page's file name.
+    command : str
+        What makes it again.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    shown = page_of_comparison(comparison, command)
+    draw(comparison.rows, shown.title, folder)
+    _write_tables(folder, comparison.totals)
+    return shown.write(folder / page)
+
+
+def _write_tables(folder: Path, totals: list[dict[str, Any]]) -> None:
+    (folder / "table.md").write_text(markdown_table(totals) + "\n", encoding="utf-8")
+    (folder / "table.csv").write_text(csv_table(totals), encoding="utf-8")

@@ -135,6 +135,17 @@ def claim(path: Path | str) -> Path:
         raise FileExistsError(
             f"{folder} already holds a run; give another --out, or remove that folder first"
         )
+    return writable(folder)
+
+
+def writable(folder: Path) -> Path:
+    """Make a folder unless it is there, and prove that it can be written to.
+
+    Raises
+    ------
+    OSError
+        If nothing can be written there.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 # Okabe and Ito's colours, told apart with any colour vision; the line styles carry the same
 # information on paper without colour.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-LINES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+LINES: Final = ("-", "--", "-.", ":", (0, (9, 2, 1, 2, 1, 2)))
 
 GRID: Final = "#dddddd"
 MUTED: Final = "#555555"
@@ -53,6 +53,7 @@ def save_as(figure: Figure, paths: Iterable[Path]) -> list[Path]:
             # Without a date, so that the same run draws the same file.
             metadata = {"Date": None} if path.suffix == ".svg" else None
             figure.savefig(path, metadata=metadata)
+            figure.set_layout_engine("none")  # once laid out, it stays
     return written
 
 

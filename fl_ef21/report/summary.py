@@ -102,7 +102,7 @@ def _payload_to(history: Iterable[Mapping[str, Any]], loss: float) -> int | None
     """Return the payload of the rounds until the loss is reached."""
     sent = 0
     for row in history:
-        sent += row["uplink_payload_bytes"]
+        sent += int(row["uplink_payload_bytes"])
         if row.get("loss") is not None and row["loss"] <= loss:
             return sent
     return None
@@ -125,11 +125,11 @@ def reasons(records: Iterable[Any]) -> list[dict[str, Any]]:
     for record in records:
         for reason in record.reasons:
             found.setdefault(reason, []).append(record.round)
-    listed = [
+    most = sorted(found.items(), key=lambda entry: -len(entry[1]))[:MOST_REASONS]
+    return [
         {"reason": reason, "count": len(rounds), "first_round": rounds[0]}
-        for reason, rounds in found.items()
+        for reason, rounds in most
     ]
-    return sorted(listed, key=lambda entry: -entry["count"])[:MOST_REASONS]
 
 
 def headline(study: str, config: Mapping[str, Any], clients: int | None = None) -> str:

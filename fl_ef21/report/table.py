@@ -92,7 +92,9 @@ COLUMNS: Final = (
 )
 
 
-def summary_table(methods: Sequence[Totals], title: str = "", width: int = 80) -> Table:
+def summary_table(
+    methods: Sequence[Totals], title: str = "", width: int = 80, *, brief: bool = False
+) -> Table:
     """Lay out the totals of a run, one row per method.
 
     Parameters
@@ -103,8 +105,10 @@ def summary_table(methods: Sequence[Totals], title: str = "", width: int = 80) -
         Printed above the table.
     width : int
         Columns of the screen. From 110 on, there is room for the exact payload and the step size.
+    brief : bool
+        Whether long names need the room of whole messages and of the exact payload.
     """
-    exact = width >= WIDE
+    exact = width >= WIDE and not brief
     table = Table(
         title=title or None,
         caption=CAPTION,
@@ -117,7 +121,8 @@ def summary_table(methods: Sequence[Totals], title: str = "", width: int = 80) -
         collapse_padding=True,
     )
     table.add_column("Method", overflow="fold", min_width=len("uncompressed"))
-    columns = [column for column in COLUMNS if exact or column.narrow]
+    left_out = ("Sent up", "Sent down") if brief else ()
+    columns = [c for c in COLUMNS if (exact or c.narrow) and c.heading not in left_out]
     for column in columns:
         heading = column.wide if exact and column.wide else column.narrow
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
