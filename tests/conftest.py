@@ -35,3 +35,17 @@ def golden() -> dict:
 def quiet_flower(caplog):
     """Keep Flower's round by round log out of failure reports; warnings stay."""
     caplog.set_level(logging.WARNING, logger="flwr")
+
+
+@pytest.fixture
+def study(tmp_path):
+    from toy_study import make_study
+
+    return make_study(tmp_path)
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    from toy_study import replace_engines
+
+    return replace_engines(monkeypatch)

@@ -8,106 +8,23 @@ import signal
 import subprocess
 import sys
 import time
-import types
 from itertools import pairwise
 
-import numpy as np
 import pytest
-from typer.testing import CliRunner
+from toy_study import PROJECT, command, words, write_run
 
 from fl_ef21._version import __version__
 from fl_ef21.cli import app, showing
-from fl_ef21.engine import simulation
-from fl_ef21.engine import study as in_process
+from fl_ef21.cli.options import SETTINGS
 from fl_ef21.engine.simulation import RunFailed
 from fl_ef21.flower.strategies.kinds import KINDS
+from fl_ef21.report import words as report_words
 from fl_ef21.report.draw import figures_of
-from fl_ef21.report.run_folder import RunFolder
-from fl_ef21.report.summary import summarise
-
-PROJECT = """
-[project]
-name = "toy"
-version = "1.0.0"
-[tool.flwr.app.config]
-data = "digits"
-clients = 4
-partition = "contiguous"
-compressor = "topk:0.25"
-step-size = "auto"
-rounds = 20
-seed = 0
-out = ""
-"""
-
-
-def write_run(run_config):
-    """Minimise a quadratic by gradient descent, plain and Top-1, and record it as a study does."""
-    folder = RunFolder.create(run_config["out"], run_config)
-    target = np.arange(1.0, 5.0)
-    for method, kept in (("uncompressed", 4), ("EF21 topk:1", 1)):
-        x, estimate = np.zeros(4), np.zeros(4)
-        for number in range(run_config.get("rounds", 20) + 1):
-            gradient = x - target
-            sent = 4 * (4 * kept) if number else 0
-            folder.append(
-                {
-                    "method": method,
-                    "round": number,
-                    "uplink_payload_bytes": sent,
-                    "uplink_bytes": sent + 100,
-                    "downlink_bytes": 64,
-                    "rejections": 0,
-                    "failures": 0,
-                    "loss": gradient @ gradient / 2,
-                    "gradient_norm_squared": gradient @ gradient,
-                    "accuracy": None,
-                }
-            )
-            largest = np.argsort(-np.abs(gradient - estimate))[:kept]
-            estimate[largest] = gradient[largest]
-            x = x - 0.3 * estimate
-    summary = {
-        "study": "toy",
-        "problem": {"dimension": 4, "L": 1.0},
-        "methods": summarise(folder.rows()),
-    }
-    folder.write_summary(summary)
-
-
-@pytest.fixture
-def study(tmp_path):
-    path = tmp_path / "toy"
-    path.mkdir()
-    (path / "pyproject.toml").write_text(PROJECT)
-    return path
-
-
-@pytest.fixture
-def engines(monkeypatch):
-    """Stand in for both engines; tests replace ``run`` and read ``calls``."""
-    engines = types.SimpleNamespace(calls=[], run=write_run)
-
-    def stand_in(name):
-        def run(study, *, clients, run_config, on_poll=None):
-            engines.calls.append((name, study, clients, dict(run_config)))
-            engines.run(run_config)
-
-        return run
-
-    monkeypatch.setattr(simulation, "run", stand_in("simulation"))
-    monkeypatch.setattr(in_process, "run_study", stand_in("in-process"))
-    monkeypatch.setattr(showing, "figures_of", lambda folder: [])
-    return engines
+from fl_ef21.report.report import report_of
 
 
 def simulate(*arguments):
-    return CliRunner().invoke(app, ["simulate", *map(str, arguments)], env={"COLUMNS": "80"})
-
-
-def words(text):
-    """Return the text without the frame that Typer draws around a usage error."""
-    return " ".join(text.replace("│", " ").split())
+    return command("simulate", *arguments)
 
 
 # What a run says and passes on
@@ -115,6 +32,7 @@ def words(text):
 
 def test_a_run_ends_with_table_figures_and_folder(study, engines, tmp_path, monkeypatch):
     monkeypatch.setattr(showing, "figures_of", figures_of)
+    monkeypatch.setattr(showing, "report_of", report_of)
     out = tmp_path / "out"
     result = simulate(study, "--out", out, "--rounds", 10)
     assert result.exit_code == 0, result.output
@@ -122,6 +40,8 @@ def test_a_run_ends_with_table_figures_and_folder(study, engines, tmp_path, monk
     assert "Problem  4 parameters, L = 1" in result.stdout
     assert "4.0×" in result.stdout
     assert "160 B" in result.stdout
+    assert f"Report   {out}/report.html" in result.stdout
+    assert "</html>" in (out / "report.html").read_text()
     assert f"Figure   {out}/figures/against-bytes.png" in result.stdout
     assert (out / "figures" / "against-rounds.svg").exists()
     assert f"Records  {out}" in result.stdout
@@ -168,6 +88,26 @@ def test_the_default_folder_is_named_after_study_and_time(study, engines, tmp_pa
     assert time.strptime(config.parent.name, "%Y-%m-%d_%H-%M-%S")
 
 
+def test_any_setting_of_the_study_can_be_set(study, engines, tmp_path):
+    (study / "pyproject.toml").write_text(PROJECT + "regularisation = 0.1\nfast = false\n")
+    out = tmp_path / "out"
+    more = ("--set", "regularisation=2", "--set", "fast=true", "--set", "rounds=7")
+    assert simulate(study, *more, "--out", out).exit_code == 0
+    ((*_, config),) = engines.calls
+    assert config == {
+        "clients": 4,
+        "out": str(out),
+        "regularisation": 2.0,
+        "fast": True,
+        "rounds": 7,
+    }
+    assert type(config["regularisation"]) is float
+
+
+def test_the_report_knows_which_settings_are_flags():
+    assert [key.replace("_", "-") for key in SETTINGS] == list(report_words.FLAGS)
+
+
 # Refusals, before an engine is started
 
 
@@ -181,6 +121,12 @@ def test_the_default_folder_is_named_after_study_and_time(study, engines, tmp_pa
         (["--step-size", "nan"], "--step-size: step size nan is outside"),
         (["--rounds", "0"], "'--rounds': 0 is not in the range x>=1"),
         (["--clients", "0"], "'--clients': 0 is not in the range x>=1"),
+        (["--set", "speed=9"], "--set: study 'toy' has no setting 'speed'; it has data, clients"),
+        (["--set", "rounds=many"], "--set: rounds='many' is no whole number, as the default 20 is"),
+        (["--set", "rounds"], "--set: 'rounds' has no '='; give KEY=VALUE"),
+        (["--set", "out=x"], "--set: the folder is given by the flag --out"),
+        (["--set", "seed=1", "--seed", "2"], "--set: seed is given twice, by its flag too"),
+        (["--set", "compressor=zip"], "--compressor: unknown compressor 'zip'"),
         (["--engine", "ray"], "'--engine': 'ray' is not one of 'simulation', 'in-process'"),
     ],
 )
@@ -322,7 +268,8 @@ CASES = [(name, FLAGS.get(name, [])) for name in KINDS] + list(MORE.items())
 @pytest.fixture
 def quickstart(tmp_path, monkeypatch):
     """Run the quickstart in this process on a small data set, without figures."""
-    monkeypatch.setattr("fl_ef21.report.draw.draw_run", lambda folder: [])  # the study's own
+    monkeypatch.setattr("fl_ef21.report.report.write_report", lambda folder: None)  # the study's
+    monkeypatch.setattr(showing, "report_of", lambda folder: folder.path / "report.html")
     monkeypatch.setattr(showing, "figures_of", lambda folder: [])
 
     def run(method, *flags, rounds=3):
@@ -404,7 +351,7 @@ def test_version():
 def test_help_shows_every_flag():
     shown = simulate("--help").stdout
     flags = ["data", "clients", "partition", "compressor", "step-size", "rounds", "engine", "out"]
-    flags += ["seed", "method", "server", "downlink", "participation", "scope", "minibatch"]
+    flags += ["set", "seed", "method", "server", "downlink", "participation", "scope", "minibatch"]
     assert all(f"--{flag} " in shown for flag in [*flags, "initialisation"])
     assert "[default: simulation]" in shown
 

@@ -46,6 +46,7 @@ def run_method(method, kept):
             "loss": np.log1p(np.exp(-margins)).mean(),
             "gradient_norm_squared": np.square(gradients.mean(axis=0)).sum(),
             "accuracy": np.mean(margins > 0),
+            "estimate_error": np.exp(-number) if kept < SIZE and number else None,
             "wall_seconds": 0.01,
         }
         for estimate, gradient in zip(estimates, gradients, strict=True):
@@ -224,6 +225,7 @@ def test_draw_run_writes_every_figure_twice(folder):
     assert [path.name for path in pngs] == [
         "against-bytes.png",
         "against-rounds.png",
+        "estimate-and-step.png",
         "partition.png",
     ]
     assert all(ink(path) > 0.01 for path in pngs)
