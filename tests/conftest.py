@@ -49,3 +49,12 @@ def engines(monkeypatch):
     from toy_study import replace_engines
 
     return replace_engines(monkeypatch)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave the drawings out of reports, which take longer than all the rest."""
+    monkeypatch.setattr("fl_ef21.report.report.draw", lambda *_: [])
+    monkeypatch.setattr("fl_ef21.report.report.figures_of", lambda folder: [])
+    monkeypatch.setattr("fl_ef21.report.page.figures_of_rows", lambda rows: [])
+    monkeypatch.setattr("fl_ef21.report.page.partition_of", lambda problem: None)

@@ -117,10 +117,11 @@ def page_of_comparison(comparison: Comparison, command: str) -> Page:
         figures.append(partition)
     shared = {k: v for k, v in runs[0].config.items() if k not in comparison.varied}
     titles = list(dict.fromkeys(run.title or run.folder.path.name for run in runs))
+    several = len(titles) > 1
     count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
     return Page(
-        title=f"{titles[0]}: {count}" if len(titles) == 1 else f"{count} compared",
-        subtitle=describe_problem(problem) if alike else " / ".join(titles[:MOST_SENTENCES]),
+        title=f"{count} compared" if several else f"{titles[0]}: {count}",
+        subtitle=" / ".join(titles) if several or not alike else describe_problem(problem),
         findings=[],
         legend=swatches(comparison.rows),
         table=totals_table(totals),

@@ -80,6 +80,9 @@ class SweepFolder:
         try:
             state = json.loads(file.read_text(encoding="utf-8"))
             entries = [Entry(**{**run, "state": State(run["state"])}) for run in state["runs"]]
+            names = [entry.folder for entry in entries]
+            if outside := [name for name in names if Path(name).name != name]:
+                raise ValueError(f"{outside[0]!r} is no name of a sub-folder")
             folder = cls(path, str(state["study"]), entries)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
