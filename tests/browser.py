@@ -124,7 +124,9 @@ class Browser:
         parameters = event.get("params", {})
         match event.get("method"):
             case "Network.requestWillBeSent":
-                self.requests.append(parameters["request"]["url"])
+                url = parameters["request"]["url"]
+                if not url.startswith("data:"):  # which is in the page itself
+                    self.requests.append(url)
             case "Log.entryAdded":
                 self.complaints.append(parameters["entry"]["text"])
             case "Runtime.consoleAPICalled":

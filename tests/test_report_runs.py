@@ -18,6 +18,7 @@ from fl_ef21.report.runs import Run, read_runs
 from fl_ef21.report.summary import reasons, with_common_loss
 from fl_ef21.report.sweep_folder import State, SweepFolder
 from fl_ef21.report.table import csv_table, markdown_table
+from fl_ef21.report.thinning import thinned
 
 
 def read(folder):
@@ -264,6 +265,34 @@ def test_many_methods_have_room_in_the_legend():
     box = figure.legends[0].get_window_extent()
     assert box.x1 <= figure.bbox.x1
     assert figure.axes[0].get_window_extent().height > 150
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_long_line_is_thinned_without_losing_a_peak(log):
+    rng = np.random.default_rng(0)
+    x, y = np.cumsum(rng.uniform(size=50_000)) + 1, rng.normal(size=50_000)
+    y[20_000:30_000] = np.nan
+    kept = thinned(x, y, log=log)
+    assert len(kept) <= 4 * 600
+    assert {0, 49_999, np.nanargmin(y), np.nanargmax(y)} <= set(kept)
+    assert np.isnan(y[kept]).any()
+    position = np.log(x) if log else x
+    column = np.floor((position - position[0]) / (position[-1] - position[0]) * 600).clip(0, 599)
+    for number in (1, 100, 550):
+        here = np.flatnonzero((column == number) & np.isfinite(y))
+        among = kept[column[kept] == number]
+        if len(here):
+            assert np.nanmax(y[among]) == y[here].max()
+            assert np.nanmin(y[among]) == y[here].min()
+
+
+def test_short_lines_and_lines_that_turn_back_are_left_alone():
+    x = np.arange(1000.0)
+    assert len(thinned(x, x, log=False)) == 1000
+    turning = np.concatenate([np.arange(5000.0), np.arange(5000.0)])
+    assert len(thinned(turning, turning, log=False)) == 10_000
+    nothing = np.full(5000, np.nan)
+    assert len(thinned(nothing, nothing, log=False)) == 5000
 
 
 # Partition

@@ -134,7 +134,7 @@ def _alone(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     try:
-        with FileLock(path / LOCK, blocking=False):
+        with FileLock(path / LOCK, timeout=0):
             yield
     except Timeout:
         leave(f"Another sweep is at work in {path}; wait for it, or give another --out", 1)

@@ -30,6 +30,7 @@ from fl_ef21.report.quantities import (
 )
 from fl_ef21.report.style import COLOURS, LINES, add_caption, literal, paper_style, save
 from fl_ef21.report.summary import by_method
+from fl_ef21.report.thinning import thinned
 
 __all__ = [
     "COLOURS",
@@ -120,9 +121,11 @@ def figure_of(
 def draw_panel(axes: Axes, methods: Mapping[str, History], x: Quantity, y: Quantity) -> None:
     """Draw one quantity against another, one line per method."""
     for place, (method, history) in enumerate(methods.items()):
+        across, up = _on_axis(x, history), _on_axis(y, history)
+        kept = thinned(across, up, log=x.log)
         axes.plot(
-            _on_axis(x, history),
-            _on_axis(y, history),
+            across[kept],
+            up[kept],
             color=COLOURS[place % len(COLOURS)],
             linestyle=LINES[place % len(LINES)],
             marker="o",
@@ -162,7 +165,8 @@ def _set_scale(axes: Axes, which: Literal["x", "y"], quantity: Quantity) -> None
         axes.set(**{f"{which}scale": "log"})
         wide = high > 100 * low
         steps = (1.0,) if wide else (1.0, 2.0, 5.0)
-        axis.set_major_locator(LogLocator(subs=steps, numticks=7))
+        numticks = 5 if which == "x" else 7  # texts side by side need more room
+        axis.set_major_locator(LogLocator(subs=steps, numticks=numticks))
         axis.set_major_formatter(FuncFormatter(power_of_ten if wide else decimal_or_power))
         axis.set_minor_formatter(NullFormatter())
     elif quantity.column == ROUND.column:

@@ -180,7 +180,8 @@ def _draw_labels(
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         blues = [(0.0, COLOURS[0] + "00"), (1.0, COLOURS[0])]
         shades = LinearSegmentedColormap.from_list("shades", blues)
-        axes.imshow(shares.T, aspect="auto", interpolation="none", cmap=shades, vmin=0, vmax=1)
+        shown = axes.imshow(shares.T, aspect="auto", interpolation="none", cmap=shades)
+        shown.set(clim=(0, 1), zorder=2)  # above the grid
     axes.set(ylabel="Label", ylim=(-0.7, classes - 0.3))
     if classes <= 20:
         axes.set_yticks(range(classes), names)
