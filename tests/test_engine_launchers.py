@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fl_ef21.engine import deployment, reaper, simulation
+from fl_ef21.engine import reaper, simulation, supernode
 from fl_ef21.engine.deployment import LocalFederation
 from fl_ef21.engine.launch import Launch, environment, is_listening
 from fl_ef21.engine.run_log import LONGEST, failure, refusal, tail
@@ -227,8 +227,8 @@ def test_deployment_runs_apps_one_after_another(
     study: Path, out: Path, tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The first SuperNode finds its port taken, as it may by another program, and starts again.
-    ports = itertools.chain([taken_port], iter(deployment.free_port, None))
-    monkeypatch.setattr(deployment, "free_port", lambda: next(ports))
+    ports = itertools.chain([taken_port], iter(supernode.free_port, None))
+    monkeypatch.setattr(supernode, "free_port", lambda: next(ports))
     logs = tmp_path / "logs"
     settings = {"out": str(out), "nodes": 2}
     with LocalFederation(2, logs) as federation:

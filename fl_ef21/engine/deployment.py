@@ -1,26 +1,29 @@
 """Run studies in Flower's Deployment Engine on this machine: a SuperLink and its SuperNodes."""
 
-import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from fl_ef21.engine.launch import LOOPBACK, Launch, free_port
+from fl_ef21.engine.certificates import make_certificates, make_node_key, public_half
+from fl_ef21.engine.launch import LOOPBACK, Launch
 from fl_ef21.engine.run_log import RunFailed, tail
 from fl_ef21.engine.superlink import RunConfig, SuperLink
+from fl_ef21.engine.supernode import NodeConfig, SuperNode
 
 __all__ = ["LocalFederation", "RunFailed"]
 
 RESTARTS = 3  # of a SuperNode that ends before it is online
+PAUSE = 3.0  # seconds between two starts of one SuperNode
 
 
 class LocalFederation:
     """A SuperLink and SuperNodes in processes of their own, talking over loopback, as a context.
 
-    SuperNode `i` of `n` has the node config ``partition-id=i num-partitions=n``. When the context
-    ends, or this process does, all of them end.
+    SuperNode `i` of `n` has the node config ``partition-id=i num-partitions=n`` and what
+    `node_configs` adds. When the context ends, or this process does, all of them end.
 
     Parameters
     ----------
@@ -28,30 +31,73 @@ class LocalFederation:
         How many SuperNodes.
     folder : pathlib.Path, optional
         Where the logs go; by default a temporary folder, removed at the end.
+    tls : bool
+        Whether they speak TLS, and every SuperNode has a key that is registered with the
+        SuperLink. With its key a SuperNode keeps its node id over a restart.
+    node_configs : sequence of mapping, optional
+        More of each SuperNode's config.
+    port : int
+        Of the SuperLink; 0 for any that is free.
+
+    Attributes
+    ----------
+    superlink : SuperLink
+        As long as the context lives.
+    folder : pathlib.Path
+        Where the logs are.
 
     Raises
     ------
     ValueError
-        If `supernodes` is below 1.
+        If `supernodes` is below 1, or there is another number of `node_configs`, or, on entry, if
+        the port cannot be had.
     RunFailed
         On entry, if one does not come online; the text has the end of its log.
     """
 
-    def __init__(self, supernodes: int, folder: Path | None = None) -> None:
+    superlink: SuperLink
+    folder: Path
+
+    def __init__(
+        self,
+        supernodes: int,
+        folder: Path | None = None,
+        *,
+        tls: bool = False,
+        node_configs: Sequence[NodeConfig] | None = None,
+        port: int = 0,
+    ) -> None:
         if supernodes < 1:
             raise ValueError(f"supernodes is {supernodes}; give at least 1")
+        more = [{}] * supernodes if node_configs is None else node_configs
+        if len(more) != supernodes:
+            raise ValueError(f"{len(more)} node_configs for {supernodes} SuperNodes; give one each")
         self.supernodes = supernodes
-        self._folder = folder
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._runs = 0
+        self._configs = [
+            {"partition-id": index, "num-partitions": supernodes, **config}
+            for index, config in enumerate(more)
+        ]
+        self._wanted_folder, self._tls, self._port = folder, tls, port
+        self._nodes: dict[int, SuperNode] = {}
+        self._keys: dict[int, Path] = {}
+        self._registered: set[Path] = set()
+        self._started_at: dict[int, float] = {}
+        self._runs = self._keys_made = 0
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._launch = stack.enter_context(Launch())
-            self.folder = self._folder or self._launch.folder / "logs"
+            launch = stack.enter_context(Launch())
+            self.folder = self._wanted_folder or launch.folder / "logs"
             self.folder.mkdir(parents=True, exist_ok=True)
-            log = self.folder / "superlink.log"
-            self._superlink = SuperLink.start(self._launch, log, simulation=False)
+            self.superlink = SuperLink.start(
+                launch,
+                self.folder / "superlink.log",
+                simulation=False,
+                port=self._port,
+                certificates=make_certificates(launch.folder, LOOPBACK) if self._tls else None,
+            )
+            for index in range(self.supernodes):
+                self._take_key(index, register=True)
             self._start(range(self.supernodes))
             self._stack = stack.pop_all()
         return self
@@ -71,14 +117,20 @@ class LocalFederation:
         *,
         timeout: float | None = None,
         on_poll: Callable[[], None] | None = None,
-    ) -> None:
+    ) -> dict[str, Any]:
         """Run a Flower app on the federation and come back when it is over.
 
         Parameters
         ----------
         study, run_config, timeout, on_poll
             As in :func:`fl_ef21.engine.simulation.run`. The log is ``run-1.log`` in `folder`,
-            then ``run-2.log``.
+            then ``run-2.log``. What `on_poll` raises stops the run and goes on to the caller.
+
+        Returns
+        -------
+        dict
+            What ``flwr ls`` says of the run. ``network-traffic`` has the bytes that Flower itself
+            has counted.
 
         Raises
         ------
@@ -87,70 +139,121 @@ class LocalFederation:
         """
         self._runs += 1
         log = self.folder / f"run-{self._runs}.log"
-        self._superlink.run(study, run_config, log, timeout=timeout, on_poll=on_poll)
+        self.superlink.run(study, run_config, log, timeout=timeout, on_poll=on_poll)
+        return self.superlink.last_run()
 
     def stop_supernode(self, index: int, *, kill: bool = False) -> None:
         """Stop a SuperNode: politely, so that it signs off, or as a power cut would.
 
         After a power cut the SuperLink believes it online for up to a minute.
         """
-        process = self._processes.pop(index)
+        process = self._nodes.pop(index).process
         if kill:
             process.kill()
         else:
             process.terminate()
         process.wait()
 
-    def start_supernode(self, index: int) -> None:
-        """Start a stopped SuperNode again, as a new node without state, and wait until online.
+    def start_supernode(self, index: int, *, new_key: bool = False, register: bool = True) -> None:
+        """Start a stopped SuperNode again, without Flower's state, and wait until it is online.
+
+        It comes back with the node id that it had if it has a key, and with a new one if not.
+
+        Parameters
+        ----------
+        index : int
+            Which one.
+        new_key : bool
+            Whether it takes another key, and with it another node id.
+        register : bool
+            Whether that key is registered with the SuperLink.
 
         Raises
         ------
         RunFailed
             If it does not come online; the text has the end of its log.
         ValueError
-            If it is running, or the federation has no such SuperNode.
+            If it is running, or the federation has no such SuperNode, or no keys.
         """
-        if index in self._processes or index not in range(self.supernodes):
-            stopped = sorted(set(range(self.supernodes)) - set(self._processes))
+        if index in self._nodes or index not in range(self.supernodes):
+            stopped = sorted(set(range(self.supernodes)) - set(self._nodes))
             raise ValueError(f"SuperNode {index} cannot be started; stopped are {stopped}")
+        if new_key:
+            if not self._tls:
+                raise ValueError("without TLS a SuperNode has no key; give the federation tls=True")
+            self._take_key(index, register=register)
         self._start([index])
 
-    def _start(self, indices: range | list[int]) -> None:
-        before = self._online()
+    def start_ended(self) -> list[int]:
+        """Start those SuperNodes again that have ended by themselves, without waiting for them.
+
+        Returns
+        -------
+        list of int
+            Which ones.
+        """
+        ended = [index for index, node in self._nodes.items() if node.has_ended]
+        return [index for index in ended if self._start_process(index)]
+
+    def _take_key(self, index: int, *, register: bool) -> None:
+        if not self._tls:
+            return
+        path = self.superlink.launch.folder / f"supernode-{index}-{self._keys_made}.key"
+        self._keys_made += 1
+        public = make_node_key(path)
+        self._keys[index] = path
+        if register:
+            self.superlink.query("supernode", "register", str(public))
+            self._registered.add(path)
+
+    def _start(self, indices: Iterable[int]) -> None:
+        indices = list(indices)
         for index in indices:
-            self._processes[index] = self._start_process(index)
+            self._start_process(index)
         restarts = dict.fromkeys(indices, RESTARTS)
 
         def all_online() -> bool:
             for index in indices:
-                if self._processes[index].poll() is not None:
+                if self._nodes[index].has_ended:
                     self._start_again(index, restarts)
-            return len(self._online() - before) >= len(indices)
+            return all(self._nodes[index].is_online for index in indices)
 
-        self._superlink.wait_until(
-            all_online, f"to see SuperNodes {list(indices)} online; their logs are in {self.folder}"
-        )
+        try:
+            self.superlink.wait_until(
+                all_online, f"to see SuperNodes {indices} online; their logs are in {self.folder}"
+            )
+        except RunFailed:
+            for index in indices:
+                if self._nodes[index].has_ended:
+                    del self._nodes[index]
+            raise
 
     def _start_again(self, index: int, restarts: dict[int, int]) -> None:
-        """Start a SuperNode that has ended at once, as it does if its port was taken meanwhile."""
-        if not restarts[index]:
-            raise RunFailed(f"SuperNode {index} does not start", tail(self._log(index)))
-        restarts[index] -= 1
-        self._processes[index] = self._start_process(index)
+        """Start a SuperNode that has ended at once, as it does if its port was taken meanwhile.
 
-    def _start_process(self, index: int) -> subprocess.Popen[bytes]:
-        # Nodes would install the app at the same time in a common FLWR_HOME.
-        home = self._launch.folder / f"supernode-{index}"
-        home.mkdir(exist_ok=True)
-        command = ["flower-supernode", "--insecure", "--superlink", self._superlink.address]
-        command += ["--host", LOOPBACK, "--port", str(free_port())]
-        command += ["--node-config", f"partition-id={index} num-partitions={self.supernodes}"]
-        return self._launch.start(command, self._log(index), {"FLWR_HOME": str(home)})
+        One whose key is registered is refused for up to a minute after it was killed, and that is
+        no reason to give up.
+        """
+        node = self._nodes[index]
+        if node.was_refused and node.key and node.key not in self._registered:
+            raise RunFailed(
+                f"SuperNode {index} was refused: the SuperLink does not know its key. Register it:"
+                f" flwr supernode register {public_half(node.key)}",
+                tail(node.log),
+            )
+        if not node.was_refused and not restarts[index]:
+            raise RunFailed(f"SuperNode {index} does not start", tail(node.log))
+        if self._start_process(index) and not node.was_refused:
+            restarts[index] -= 1
 
-    def _log(self, index: int) -> Path:
-        return self.folder / f"supernode-{index}.log"
-
-    def _online(self) -> set[str]:
-        nodes = self._superlink.query("supernode", "list")["nodes"]
-        return {node["node-id"] for node in nodes if node["status"] == "online"}
+    def _start_process(self, index: int) -> bool:
+        """Start a SuperNode, unless that was done a moment ago."""
+        now = time.monotonic()
+        if index in self._nodes and now - self._started_at[index] < PAUSE:
+            return False
+        self._started_at[index] = now
+        log = self.folder / f"supernode-{index}.log"
+        self._nodes[index] = SuperNode.start(
+            self.superlink, f"supernode-{index}", self._configs[index], log, self._keys.get(index)
+        )
+        return True

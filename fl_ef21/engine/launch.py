@@ -22,6 +22,7 @@ LOOPBACK = "127.0.0.1"
 _REQUIRED = {
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",  # else `uv sync` against an index per run
     "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_LOG_LEVEL": "INFO",  # what a log tells is read
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",  # seconds; the default of one is paid per message
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -126,7 +127,7 @@ class Launch:
         FileNotFoundError
             As :meth:`start`.
         subprocess.SubprocessError
-            If it fails, or takes more than a minute.
+            If it fails, or takes more than three minutes.
         """
         return subprocess.run(
             [self._executable(command[0]), *command[1:]],
@@ -134,7 +135,7 @@ class Launch:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=180,
             check=True,
             start_new_session=True,
         ).stdout
@@ -166,10 +167,31 @@ def environment(mark: str, folder: Path) -> dict[str, str]:
     }
 
 
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
+def free_port(wanted: int = 0) -> int:
+    """Return a port of the loopback interface that nobody listens on.
+
+    Parameters
+    ----------
+    wanted : int
+        The one to return, or 0 for any.
+
+    Raises
+    ------
+    ValueError
+        If `wanted` is no port, or cannot be had.
+    """
+    if wanted not in range(65536):
+        raise ValueError(f"port {wanted} is outside 1 to 65535")
     with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+        # As the server will: a port whose last connections are still closing down is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, wanted))
+        except OSError as error:
+            raise ValueError(
+                f"port {wanted} of {LOOPBACK} cannot be had ({error.strerror}); give another,"
+                " or 0 for any that is free"
+            ) from error
         port: int = probe.getsockname()[1]
     return port
 
