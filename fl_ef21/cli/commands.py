@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from fl_ef21._version import __version__
+from fl_ef21.cli import deploy
 from fl_ef21.cli.comparing import compare
 from fl_ef21.cli.plotting import plot
 from fl_ef21.cli.simulating import simulate
@@ -37,3 +38,4 @@ app.command()(simulate)
 app.command()(sweep)
 app.command()(compare)
 app.command()(plot)
+app.add_typer(deploy.app, name="deploy")
