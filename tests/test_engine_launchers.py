@@ -2,18 +2,17 @@
 
 import itertools
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from processes import alive, nothing_stays, wait_for
 
 from fl_ef21.engine import reaper, simulation, supernode
 from fl_ef21.engine.deployment import LocalFederation
@@ -92,6 +91,8 @@ def main(grid, context):
 
 FOREVER = 10**9  # rounds
 
+__all__ = ["nothing_stays"]  # a fixture for every test here
+
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
@@ -114,42 +115,6 @@ def taken_port() -> Iterator[int]:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "result.json"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever a test starts inherits a variable, and must be gone when the test is over."""
-    name, value = "FL_EF21_TEST", uuid.uuid4().hex
-    monkeypatch.setenv(name, value)
-    yield
-    assert alive(name, value) == []
-
-
-def alive(name: str, value: str) -> list[str]:
-    """Return the processes with a variable in their environment, and their children."""
-    everything = list(psutil.process_iter())
-    marked = set()
-    for process in everything:
-        try:
-            if process.environ().get(name) == value:
-                marked.add(process.pid)
-        except (psutil.Error, OSError):
-            continue
-    found = []
-    for process in everything:
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and {process.pid, process.ppid()} & marked:
-                found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    return found
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 def interrupt_when(path: Path) -> Callable[[], None]:
@@ -218,7 +183,7 @@ def test_a_killed_owner_leaves_nothing(study: Path, out: Path) -> None:
     finally:
         owner.kill()
         owner.wait()
-    wait_for(lambda: not alive("FL_EF21_TEST", os.environ["FL_EF21_TEST"]))
+    wait_for(lambda: not alive())
     assert not home.exists()
 
 

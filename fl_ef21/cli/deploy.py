@@ -1,4 +1,4 @@
-"""``fl-ef21 deploy local``: Flower's Deployment Engine on this machine, for trying a study in it."""
+"""The command ``fl-ef21 deploy local``: Flower's Deployment Engine on this machine."""
 # ruff: noqa: PLC0415
 
 import os
@@ -177,7 +177,7 @@ def _run(federation: "LocalFederation", study: Study, rounds: int, folder: Path)
     from fl_ef21.report.run_folder import RunFolder, claim
 
     records = RunFolder(claim(folder / study.name))
-    settings = {"clients": federation.supernodes, "out": str(records.path)}
+    settings: dict[str, int | str] = {"clients": federation.supernodes, "out": str(records.path)}
     settings |= {"rounds": rounds} if "rounds" in study.settings else {}
     total = rounds if "rounds" in settings else None
     progress = RunProgress(records.history_path, total, Console(stderr=True))
