@@ -31,6 +31,8 @@ def main(grid, context):
         step_size=0.2,
         signal="gradient",
         fraction_evaluate=0.0,
+        min_train_nodes=1,
+        min_available_nodes=1,
         seed=5,
     )
 
