@@ -187,13 +187,19 @@ class LocalFederation:
     def start_ended(self) -> list[int]:
         """Start those SuperNodes again that have ended by themselves, without waiting for them.
 
+        One that was killed may be refused for a minute. It is tried again at every call.
+
         Returns
         -------
         list of int
-            Which ones.
+            Those that were online before they ended.
         """
-        ended = [index for index, node in self._nodes.items() if node.has_ended]
-        return [index for index in ended if self._start_process(index)]
+        ended = {index: node for index, node in self._nodes.items() if node.has_ended}
+        return [
+            index
+            for index, node in ended.items()
+            if self._start_process(index) and node.has_been_online
+        ]
 
     def _take_key(self, index: int, *, register: bool) -> None:
         if not self._tls:
@@ -216,7 +222,8 @@ class LocalFederation:
             for index in indices:
                 if self._nodes[index].has_ended:
                     self._start_again(index, restarts)
-            return all(self._nodes[index].is_online for index in indices)
+            nodes = [self._nodes[index] for index in indices]
+            return all(node.has_been_online and not node.has_ended for node in nodes)
 
         try:
             self.superlink.wait_until(

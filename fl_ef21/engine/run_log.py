@@ -33,10 +33,10 @@ class RunFailed(Exception):  # noqa: N818 (a failed run is an outcome, not a mis
         self.log = log
 
 
-def tail(log: Path, begin: int = 0) -> str:
-    """Return the end of a log file as plain text without colours, from byte `begin` at most."""
+def tail(log: Path) -> str:
+    """Return the end of a log file as plain text, without the colours."""
     with log.open("rb") as file:
-        file.seek(max(begin, log.stat().st_size - LONGEST))
+        file.seek(max(0, log.stat().st_size - LONGEST))
         text = file.read().decode("utf-8", errors="replace")
     return _COLOUR.sub("", text)
 

@@ -9,7 +9,7 @@ from typing import Self
 import tomli_w
 
 from fl_ef21.engine.launch import LOOPBACK, free_port
-from fl_ef21.engine.run_log import tail
+from fl_ef21.engine.run_log import LONGEST
 from fl_ef21.engine.superlink import SuperLink
 
 NodeConfig = Mapping[str, bool | int | float | str]
@@ -78,9 +78,9 @@ class SuperNode:
         return self.process.poll() is not None
 
     @property
-    def is_online(self) -> bool:
-        """Whether the SuperLink has taken it in, and it lives."""
-        return not self.has_ended and _ONLINE in self._said()
+    def has_been_online(self) -> bool:
+        """Whether the SuperLink has taken it in."""
+        return _ONLINE in self._said()
 
     @property
     def was_refused(self) -> bool:
@@ -92,4 +92,7 @@ class SuperNode:
         return self.has_ended and _NOT_ACTIVATED in self._said()
 
     def _said(self) -> str:
-        return tail(self.log, self.begin)
+        """Return the beginning of its part of the log."""
+        with self.log.open("rb") as file:
+            file.seek(self.begin)
+            return file.read(LONGEST).decode("utf-8", errors="replace")

@@ -22,6 +22,7 @@ def main(grid, context):
     config = context.run_config
     schedule = Schedule.of(context)
     clients, rounds = int(config["clients"]), int(config["rounds"])
+    checkpoints = str(config["checkpoint-dir"]) or None
     out = Path(config["out"]) if config["out"] else Path.cwd() / "deployed"
     folder = RunFolder.create(out, config)
     while len(list(grid.get_node_ids())) < clients:
@@ -34,6 +35,8 @@ def main(grid, context):
         min_train_nodes=1,
         min_available_nodes=1,
         seed=5,
+        checkpoint_dir=checkpoints,
+        journal_dir=str(config["journal-dir"]) or None,
     )
 
     def evaluate(server_round, arrays):
@@ -52,6 +55,7 @@ def main(grid, context):
         timeout=float(config["timeout"]),
         evaluate_fn=evaluate,
         callbacks=[note],
+        resume_from=checkpoints if config["resume"] else None,
     )
     sent = {
         way: sum(
