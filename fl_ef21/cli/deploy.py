@@ -1,20 +1,17 @@
 """The command ``fl-ef21 deploy local``: Flower's Deployment Engine on this machine."""
 # ruff: noqa: PLC0415
 
-import os
-import shlex
-import shutil
-import sysconfig
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from fl_ef21.cli import options
+from fl_ef21.cli.deployment_screen import show_federation
 from fl_ef21.cli.running import INTERRUPTED, leave, stopping_on_terminate
 from fl_ef21.cli.settings import refusing
 from fl_ef21.engine.studies import Study, find_study
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from fl_ef21.engine.deployment import LocalFederation
     from fl_ef21.report.run_folder import RunFolder
 
-CONNECTION: Final = "ef21-local"
 LOOK: Final = 1.0  # seconds between two looks at the processes
 
 app = typer.Typer(
@@ -63,7 +59,7 @@ def local(
         typer.Option(
             metavar="N",
             min=1,
-            help="Rounds of each method in that run; each takes six seconds or more.",
+            help="Rounds of each method; each takes six seconds or more.",
         ),
     ] = 5,
     tls: Annotated[
@@ -106,7 +102,7 @@ def local(
         port = free_port(port)
     with refusing("--out"):
         folder = _new_folder(out)
-    _deploy(chosen, clients, rounds if run else None, tls, port, folder)
+    _deploy(chosen, clients, rounds, folder, run=run, tls=tls, port=port)
 
 
 def _new_folder(out: Path | None) -> Path:
@@ -124,7 +120,7 @@ def _new_folder(out: Path | None) -> Path:
 
 
 def _deploy(
-    study: Study, clients: int, rounds: int | None, tls: bool, port: int, folder: Path
+    study: Study, clients: int, rounds: int, folder: Path, *, run: bool, tls: bool, port: int
 ) -> None:
     from fl_ef21.engine.deployment import LocalFederation, RunFailed
 
@@ -144,11 +140,13 @@ def _deploy(
         with stopping_on_terminate():
             console.print(f"Starting a SuperLink and {_supernodes(clients)}", soft_wrap=True)
             with federation:
-                _show_federation(federation, study, console)
-                if rounds is None:
-                    _serve(federation, console)
+                settings = {"clients": clients}
+                settings |= {"rounds": rounds} if "rounds" in study.settings else {}
+                show_federation(federation, study, settings, console)
+                if run:
+                    records = _run(federation, study, settings, folder)
                 else:
-                    records = _run(federation, study, rounds, folder)
+                    _serve(federation, console)
     except KeyboardInterrupt:
         leave(f"Stopped. The logs are in {folder / 'logs'}", INTERRUPTED)
     except (RunFailed, OSError, ValueError) as failure:  # ValueError: a port that was taken since
@@ -171,65 +169,21 @@ def _serve(federation: "LocalFederation", console: Console) -> None:
         console.print(f"Stopping. The logs are in {federation.folder}", soft_wrap=True)
 
 
-def _run(federation: "LocalFederation", study: Study, rounds: int, folder: Path) -> "RunFolder":
+def _run(
+    federation: "LocalFederation", study: Study, settings: Mapping[str, int], folder: Path
+) -> "RunFolder":
     from fl_ef21.engine.deployment import RunFailed
     from fl_ef21.report.progress import RunProgress
     from fl_ef21.report.run_folder import RunFolder, claim
 
     records = RunFolder(claim(folder / study.name))
-    settings: dict[str, int | str] = {"clients": federation.supernodes, "out": str(records.path)}
-    settings |= {"rounds": rounds} if "rounds" in study.settings else {}
-    total = rounds if "rounds" in settings else None
-    progress = RunProgress(records.history_path, total, Console(stderr=True))
+    progress = RunProgress(records.history_path, settings.get("rounds"), Console(stderr=True))
     with progress:
-        federation.run(study.path, settings, on_poll=progress.poll)
+        out = {"out": str(records.path)}
+        federation.run(study.path, {**settings, **out}, on_poll=progress.poll)
     if not records.is_finished():
         raise RunFailed(f"the study ended without writing a summary to {records.path}", "")
     return records
-
-
-def _show_federation(federation: "LocalFederation", study: Study, console: Console) -> None:
-    """Say what runs where, and how an app is run on it."""
-    superlink = federation.superlink
-    security = "TLS, registered keys" if superlink.certificates else "no TLS"
-    table = Table.grid(padding=(0, 2))
-    table.add_row("SuperLink", f"{superlink.address}, {security}", "superlink.log")
-    for index in range(federation.supernodes):
-        table.add_row(f"SuperNode {index}", f"partition-id={index}", f"supernode-{index}.log")
-    console.print(table)
-    console.print(f"Logs in    {federation.folder}\n", soft_wrap=True)
-
-    flwr = f"FLWR_HOME={shlex.quote(str(superlink.launch.folder))} {_command('flwr')}"
-    config = shlex.quote(f"clients={federation.supernodes}")
-    where = shlex.quote(_short(study.path))
-    lines = [
-        "To run an app on it, in another terminal:",
-        f"  {flwr} run {where} --stream --run-config {config}",
-        "To see its nodes and its runs:",
-        f"  {flwr} supernode list",
-        f"  {flwr} list",
-        f"Or put this into your ~/.flwr/config.toml, and `{CONNECTION}` behind those commands:",
-        f"  [superlink.{CONNECTION}]",
-        *(f"  {key} = {_toml(value)}" for key, value in superlink.connection.items()),
-        "",
-    ]
-    for line in lines:
-        console.print(line, soft_wrap=True)
-    console.print("Ctrl-C stops everything.\n")
-
-
-def _command(name: str) -> str:
-    """Return how a shell finds a command of this environment."""
-    return name if shutil.which(name) else str(Path(sysconfig.get_path("scripts"), name))
-
-
-def _short(path: Path) -> str:
-    """Return a path as seen from here, if it lies below."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _toml(value: str | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else f'"{value}"'
 
 
 def _supernodes(number: int) -> str:

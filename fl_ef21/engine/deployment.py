@@ -7,8 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from fl_ef21.engine.certificates import make_certificates, make_node_key, public_half
+from fl_ef21.engine.certificates import make_certificates
 from fl_ef21.engine.launch import LOOPBACK, Launch
+from fl_ef21.engine.node_keys import NodeKeys
 from fl_ef21.engine.run_log import RunFailed, tail
 from fl_ef21.engine.superlink import RunConfig, SuperLink
 from fl_ef21.engine.supernode import NodeConfig, SuperNode
@@ -79,10 +80,9 @@ class LocalFederation:
         ]
         self._wanted_folder, self._tls, self._port = folder, tls, port
         self._nodes: dict[int, SuperNode] = {}
-        self._keys: dict[int, Path] = {}
-        self._registered: set[Path] = set()
+        self._keys: NodeKeys | None = None
         self._started_at: dict[int, float] = {}
-        self._runs = self._keys_made = 0
+        self._runs = 0
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -96,8 +96,10 @@ class LocalFederation:
                 port=self._port,
                 certificates=make_certificates(launch.folder, LOOPBACK) if self._tls else None,
             )
-            for index in range(self.supernodes):
-                self._take_key(index, register=True)
+            if self._tls:
+                self._keys = NodeKeys(self.superlink)
+                for index in range(self.supernodes):
+                    self._keys.take(index)
             self._start(range(self.supernodes))
             self._stack = stack.pop_all()
         return self
@@ -179,9 +181,9 @@ class LocalFederation:
             stopped = sorted(set(range(self.supernodes)) - set(self._nodes))
             raise ValueError(f"SuperNode {index} cannot be started; stopped are {stopped}")
         if new_key:
-            if not self._tls:
+            if self._keys is None:
                 raise ValueError("without TLS a SuperNode has no key; give the federation tls=True")
-            self._take_key(index, register=register)
+            self._keys.take(index, register=register)
         self._start([index])
 
     def start_ended(self) -> list[int]:
@@ -200,17 +202,6 @@ class LocalFederation:
             for index, node in ended.items()
             if self._start_process(index) and node.has_been_online
         ]
-
-    def _take_key(self, index: int, *, register: bool) -> None:
-        if not self._tls:
-            return
-        path = self.superlink.launch.folder / f"supernode-{index}-{self._keys_made}.key"
-        self._keys_made += 1
-        public = make_node_key(path)
-        self._keys[index] = path
-        if register:
-            self.superlink.query("supernode", "register", str(public))
-            self._registered.add(path)
 
     def _start(self, indices: Iterable[int]) -> None:
         indices = list(indices)
@@ -242,10 +233,10 @@ class LocalFederation:
         no reason to give up.
         """
         node = self._nodes[index]
-        if node.was_refused and node.key and node.key not in self._registered:
+        if node.was_refused and self._keys and not self._keys.is_registered(index):
             raise RunFailed(
                 f"SuperNode {index} was refused: the SuperLink does not know its key. Register it:"
-                f" flwr supernode register {public_half(node.key)}",
+                f" flwr supernode register {self._keys.public(index)}",
                 tail(node.log),
             )
         if not node.was_refused and not restarts[index]:
@@ -260,7 +251,8 @@ class LocalFederation:
             return False
         self._started_at[index] = now
         log = self.folder / f"supernode-{index}.log"
+        key = self._keys.private(index) if self._keys else None
         self._nodes[index] = SuperNode.start(
-            self.superlink, f"supernode-{index}", self._configs[index], log, self._keys.get(index)
+            self.superlink, f"supernode-{index}", self._configs[index], log, key
         )
         return True

@@ -29,15 +29,12 @@ class SuperNode:
         The SuperNode itself.
     log : pathlib.Path
         Its log, and that of those that had its place before.
-    key : pathlib.Path or None
-        The private key that it signs with, if the SuperLink asks for one.
     begin : int
         Where in the log its own part begins, in bytes.
     """
 
     process: subprocess.Popen[bytes]
     log: Path
-    key: Path | None
     begin: int
 
     @classmethod
@@ -70,7 +67,7 @@ class SuperNode:
         command += ["--auth-supernode-private-key", str(key)] if key else []
         begin = log.stat().st_size if log.exists() else 0
         process = superlink.launch.start(command, log, {"FLWR_HOME": str(home)})
-        return cls(process, log, key, begin)
+        return cls(process, log, begin)
 
     @property
     def has_ended(self) -> bool:
