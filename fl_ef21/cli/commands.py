@@ -6,6 +6,7 @@ import typer
 
 from fl_ef21._version import __version__
 from fl_ef21.cli import deploy
+from fl_ef21.cli.auditing import audit
 from fl_ef21.cli.comparing import compare
 from fl_ef21.cli.plotting import plot
 from fl_ef21.cli.simulating import simulate
@@ -38,4 +39,5 @@ app.command()(simulate)
 app.command()(sweep)
 app.command()(compare)
 app.command()(plot)
+app.command()(audit)
 app.add_typer(deploy.app, name="deploy")

@@ -213,6 +213,31 @@ Seed: TypeAlias = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+Checkpoint: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--checkpoint",
+        help="Keep a checkpoint after every round, and the clients' state on disk.",
+        rich_help_panel=RUN,
+    ),
+]
+Journal: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--journal",
+        help="Write down on both sides what was sent and applied, for fl-ef21 audit.",
+        rich_help_panel=RUN,
+    ),
+]
+Resume: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Go on with the run in this folder, which was started with --checkpoint; with"
+        " --rounds for more of them.",
+        rich_help_panel=RUN,
+    ),
+]
 More: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fl_ef21.cli import options
+from fl_ef21.cli.keeping import kept_beside, resumed_settings
 from fl_ef21.cli.running import run
-from fl_ef21.cli.settings import asked, checked, refusing
+from fl_ef21.cli.settings import asked, checked, default_of, refusing
 from fl_ef21.engine.studies import Study, find_study
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ def simulate(
     flags: options.Flags,
     engine: options.EngineWord = options.Engine.SIMULATION,
     out: options.Out = None,
+    checkpoint: options.Checkpoint = False,
+    journal: options.Journal = False,
+    resume: options.Resume = None,
 ) -> None:
     """Run a study and compare what its methods send with what they reach.
 
@@ -31,13 +35,30 @@ def simulate(
     """
     with refusing("STUDY"):
         chosen = find_study(study)
-    settings = checked(chosen, asked(chosen, flags))
-    with refusing("--out"):
-        folder = _new_folder(chosen, out)
-    run(chosen, engine, settings, folder)
+    if resume is None:
+        settings = checked(chosen, asked(chosen, flags))
+        with refusing("--out"):
+            folder = _new_folder(chosen, out)
+        kept = kept_beside(folder.path, checkpoint=checkpoint, journal=journal)
+        with refusing("--checkpoint" if checkpoint else "--journal"):
+            for key in kept:
+                default_of(chosen, key)
+    else:
+        with refusing("--resume"):
+            if out is not None:
+                raise ValueError("a run goes on in its own folder; leave --out out")
+            folder = _old_folder(resume)
+            settings, kept = resumed_settings(chosen, folder, flags), {}
+    run(chosen, engine, {**settings, **kept}, folder)
     from fl_ef21.cli.showing import show
 
     show(chosen, folder)
+
+
+def _old_folder(path: Path) -> "RunFolder":
+    from fl_ef21.report.run_folder import RunFolder
+
+    return RunFolder(path.expanduser().absolute())
 
 
 def _new_folder(study: Study, out: Path | None) -> "RunFolder":

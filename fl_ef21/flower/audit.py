@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from fl_ef21.flower.server.run_journal import FILE
 from fl_ef21.flower.storage import read_journal
@@ -65,13 +65,21 @@ class Audit:
         return not self.violations
 
 
+class _Applied(NamedTuple):
+    epoch: str
+    round: int
+    client: str
+    position: _Position
+
+
 @dataclass
 class _Server:
     """The server's side, as its journal tells it."""
 
+    epoch: str = ""
     last: dict[str, _Position] = field(default_factory=dict)
     state: dict[tuple[str, _Position], str | None] = field(default_factory=dict)
-    applied: list[tuple[int, str, _Position]] = field(default_factory=list)
+    applied: list[_Applied] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     drift: float = 0.0
     rounds: int = 0
@@ -104,10 +112,10 @@ def audit(folder: Path) -> Audit:
         compared += _compare(commits, server)
     if files:
         server.violations += [
-            f"round {number}: message {at[0]} of client {client} was applied, and its client has "
-            f"no such message"
-            for number, client, at in server.applied
-            if (client, at) not in known
+            f"round {entry.round}: message {entry.position[0]} of client {entry.client} was "
+            f"applied, and its client has no such message"
+            for entry in server.applied
+            if (entry.client, entry.position) not in known
         ]
     return Audit(
         rounds=server.rounds,
@@ -128,8 +136,10 @@ def _read_server(events: Iterable[Event]) -> _Server:
     for event in events:
         match event["event"]:
             case "epoch":
+                server.epoch = event["epoch"]
                 server.last.clear()
             case "resumed":
+                server.epoch = event["epoch"]
                 server.resumed += 1
                 _go_back(server, seen, event["round"])
             case "accepted":
@@ -160,18 +170,21 @@ def _accept(server: _Server, seen: dict[str, set[_Position]], event: Event) -> N
         )
     seen[client].add(at)
     server.last[client] = at
-    server.applied.append((number, client, at))
+    server.applied.append(_Applied(server.epoch, number, client, at))
     server.state[client, at] = event["state"]
 
 
 def _go_back(server: _Server, seen: dict[str, set[_Position]], number: int) -> None:
     """Forget what was applied after a round: the server has."""
-    server.applied = [entry for entry in server.applied if entry[0] <= number]
+    server.applied = [
+        entry for entry in server.applied if entry.epoch != server.epoch or entry.round <= number
+    ]
     server.last.clear()
     seen.clear()
-    for _, client, at in server.applied:
-        server.last[client] = at
-        seen[client].add(at)
+    for entry in server.applied:
+        seen[entry.client].add(entry.position)
+        if entry.epoch == server.epoch:
+            server.last[entry.client] = entry.position
 
 
 def _compare(commits: Iterable[Event], server: _Server) -> int:

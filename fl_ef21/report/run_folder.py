@@ -64,6 +64,35 @@ class RunFolder:
         folder.history_path.touch()
         return folder
 
+    @classmethod
+    def resumed(cls, path: Path | str, done: Mapping[str, int], /, **changed: object) -> Self:
+        """Open the records of a run that goes on, as they were after its last checkpoints.
+
+        Parameters
+        ----------
+        path : Path or str
+            The run folder.
+        done : mapping of int by str
+            The last round of each method's checkpoint, by label. Later rows are removed, and so
+            are all of a method that has none: its rounds are run again.
+        **changed
+            What is different in ``config.json`` from now on.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no run.
+        """
+        folder = cls(Path(path))
+        config = {**folder.config(), **changed}
+        kept = [row for row in folder.rows() if row["round"] <= done.get(row["method"], -1)]
+        (folder.path / "summary.json").unlink(missing_ok=True)
+        replace_json(folder.path / "config.json", config)
+        unfinished = folder.history_path.with_name("history.jsonl.unfinished")
+        unfinished.write_text("".join(f"{_to_json(row)}\n" for row in kept), encoding="utf-8")
+        os.replace(unfinished, folder.history_path)  # noqa: PTH105 - atomic by its documentation
+        return folder
+
     @property
     def history_path(self) -> Path:
         """The file with one row a round."""

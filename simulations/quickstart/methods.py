@@ -1,6 +1,7 @@
 """The strategies of a run: what the run config asks for, and uncompressed training beside it."""
 
 from logging import INFO
+from pathlib import Path
 from typing import Any
 
 from flwr.app import ConfigRecord, UserConfig
@@ -16,8 +17,10 @@ BASELINE = "uncompressed"
 THEOREMS = ("theory", "published", "2021")
 
 
-def strategies(federation: Federation, config: UserConfig) -> dict[str, ErrorFeedbackStrategy]:
-    """Return the strategies by their labels, the baseline first."""
+def strategies(
+    federation: Federation, config: UserConfig, folder: Path
+) -> dict[str, ErrorFeedbackStrategy]:
+    """Return the strategies by their labels, the baseline first; ``folder`` is the run's."""
     method, compressor = str(config["method"]), str(config["compressor"])
     _, server = regulariser_and_server(config)
     clients = len(federation.objectives)
@@ -30,6 +33,7 @@ def strategies(federation: Federation, config: UserConfig) -> dict[str, ErrorFee
         "fraction_evaluate": 0.0,
         "min_train_nodes": taking_part,
         "min_available_nodes": clients,
+        "journal_dir": str(config["journal-dir"]) or None,
     }
     texts: dict[str, Any] = {
         "method": method,
@@ -42,12 +46,16 @@ def strategies(federation: Federation, config: UserConfig) -> dict[str, ErrorFee
         "smoothness": federation.constants.equal_weight_smoothness,
     }
     step, plain = _step_sizes(str(config["step-size"]), federation, {**texts, **common})
-    built = strategy_from_texts(step_size=step, **texts, **common)
+    kept = folder / "checkpoints" if config["checkpoint"] else None
+    built = strategy_from_texts(
+        step_size=step, **texts, **common, checkpoint_dir=kept and kept / "method"
+    )
     baseline = DCGD(
         Identity(),
         plain,
         server=server_step_of(method, server),
         fraction_train=taking_part / clients,
+        checkpoint_dir=kept and kept / "baseline",
         **common,
     )
     if method_parts(method)[0] == "gd":

@@ -29,12 +29,16 @@ def main(grid: Grid, context: Context) -> None:
     """Run the study that the run config describes."""
     started = time.perf_counter()
     config = context.run_config
-    folder = RunFolder.create(_out(str(config["out"])), config)
+    out = _out(str(config["out"]))
+    folder = None if config["resume"] else RunFolder.create(out, config)
     clients = _connected_clients(grid, int(config["clients"]))
     federation = load_federation(config, clients)
 
     rounds, models = int(config["rounds"]), {}
-    chosen = strategies(federation, config)
+    chosen = strategies(federation, config, out)
+    if folder is None:
+        done = {name: found.checkpoints.last_round() or -1 for name, found in chosen.items()}
+        folder = RunFolder.resumed(out, done, rounds=rounds)
     for label, strategy in chosen.items():
         log(INFO, "Training %s", label)
         told = train_config(federation, config, label)
@@ -84,6 +88,7 @@ def _train(
         train_config=told,
         evaluate_fn=evaluate,
         callbacks=[record],
+        resume_from=strategy.checkpoints.resumable(),
     )
     if not any(row.clients for row in strategy.history):
         reasons = strategy.history[0].reasons

@@ -42,6 +42,15 @@ class Checkpoints:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
 
+    def last_round(self) -> int | None:
+        """Return the round of the last checkpoint; ``None`` if there is none."""
+        found = sorted(self.folder.glob(_PATTERN)) if self.folder else []
+        return int(found[-1].stem.removeprefix("round-")) if found else None
+
+    def resumable(self) -> Path | None:
+        """Return the folder if there is a checkpoint in it to go on from."""
+        return self.folder if self.last_round() is not None else None
+
     def due(self, server_round: int) -> bool:
         """Say whether a round ends with a checkpoint."""
         return self.folder is not None and server_round % self.every == 0

@@ -270,9 +270,10 @@ class ErrorFeedbackStrategy(Rounds):
                 self.history[-1] = replace(
                     self.history[-1], evaluation=dict(evaluation or {}), wall_seconds=seconds
                 )
-                self._keep(number, arrays)
                 for callback in callbacks:
                     callback(self.history[-1], arrays)
+                # Last: who writes down rows has all of those that the checkpoint has.
+                self._keep(number, arrays)
             return evaluation
 
         left = max(num_rounds - self._done, 0)
