@@ -7,7 +7,7 @@ have come, the sample was misleading and the whole vector is partitioned.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, sqrt
+from math import ceil, isfinite, sqrt
 from typing import Final, Self
 
 import numpy as np
@@ -49,6 +49,11 @@ def largest(vector: Vector, k: int, reference: Vector | None = None) -> tuple[In
         If an entry that was looked at is NaN or infinite.
     """
     found = None
+    if k == 1 and vector.size < _SMALL:
+        differences = vector if reference is None else vector - reference
+        place = int(np.abs(differences).argmax())  # the first of equals, or NaN
+        if differences[place] and isfinite(differences[place]):
+            return np.array([place]), differences[place : place + 1].copy()
     if vector.size >= _SMALL and k < vector.size // 4:
         found = _Survivors.of(vector, reference, _threshold(vector, reference, k))
         found = found if found.indices.size >= k or found.complete else None

@@ -111,7 +111,7 @@ class Dense(Message):  # noqa: PLW1641 - arrays cannot be hashed
 
     def bound(self) -> float:
         """Return the largest magnitude."""
-        return float(np.abs(self.values).max(initial=0))
+        return float(np.maximum.reduce(np.abs(self.values), initial=0))
 
     def scaled(self, factor: float) -> "Dense":
         """Return ``factor`` times the message; values on a grid stay on one."""
@@ -160,7 +160,7 @@ class Sparse(Message):  # noqa: PLW1641 - arrays cannot be hashed
 
     def bound(self) -> float:
         """Return the largest magnitude, 0 if nothing is sent."""
-        return float(np.abs(self.values).max(initial=0))
+        return float(np.maximum.reduce(np.abs(self.values), initial=0))
 
     def scaled(self, factor: float) -> "Sparse":
         """Return ``factor`` times the message; values on a grid stay on one."""

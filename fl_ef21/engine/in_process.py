@@ -19,7 +19,7 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from fl_ef21.flower.protocol.records import copy_records
+from fl_ef21.flower.protocol.records import copy_records, copy_state, metadata
 
 Isolation = Literal["none", "copied", "serialised"]
 ISOLATIONS: Final[tuple[Isolation, ...]] = ("none", "copied", "serialised")
@@ -123,7 +123,7 @@ class InProcessGrid(Grid):
         pushed = []
         for message in messages:
             message_id = f"{next(self._message_numbers):036x}"
-            message.metadata.__dict__["_message_id"] = message_id
+            metadata(message)["_message_id"] = message_id
             pushed.append(message_id)
             reply = self.deliver(message)
             if reply is not None:
@@ -156,11 +156,11 @@ class InProcessGrid(Grid):
         return self._pass(reply)
 
     def _handle(self, message: Message) -> Message:
-        context = self.contexts.get(message.metadata.dst_node_id)
+        context = self.contexts.get(metadata(message)["_dst_node_id"])
         if context is None:
             reason = f"node {message.metadata.dst_node_id} is not connected"
             return Message(Error(ErrorCode.NODE_UNAVAILABLE, reason), reply_to=message)
-        before = copy_records(context.state) if self._rollback else context.state
+        before = copy_state(context.state) if self._rollback else context.state
         try:
             return self._client_app(self._pass(message), context)
         # An engine survives whatever an app raises.

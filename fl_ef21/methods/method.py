@@ -231,5 +231,7 @@ class Method(ABC):
 def _norm_squared(vector: Vector) -> float:
     # In float64 and without BLAS: the sum has the same bits whatever the number of threads. In
     # blocks: the squares of a large model would take twice its memory.
+    if vector.size <= _BLOCK:
+        return float(np.add.reduce(np.square(vector, dtype=np.float64)))
     blocks = (vector[start : start + _BLOCK] for start in range(0, vector.size, _BLOCK))
-    return float(sum(np.sum(np.square(block, dtype=np.float64)) for block in blocks))
+    return float(sum(np.add.reduce(np.square(block, dtype=np.float64)) for block in blocks))

@@ -14,6 +14,7 @@ from fl_ef21.problems.loss import Loss
 from fl_ef21.problems.objective import Objective
 from fl_ef21.problems.regulariser import Regulariser
 from fl_ef21.problems.softmax import Softmax
+from fl_ef21.problems.together import Together
 
 __all__ = [
     "LeastSquares",
@@ -22,6 +23,7 @@ __all__ = [
     "Objective",
     "Regulariser",
     "Softmax",
+    "Together",
     "federated_constants",
     "federated_objectives",
     "smoothness_constants",

@@ -34,8 +34,12 @@ class LeastSquares:
 
     def value_and_derivative(self, scores: Scores, targets: Targets) -> tuple[float, Scores]:
         """Return the mean loss and z − b, shape (m,)."""
-        residuals = scores - targets
+        residuals = self.derivative(scores, targets)
         return float(0.5 * np.mean(np.square(residuals))), residuals
+
+    def derivative(self, scores: Scores, targets: Targets) -> Scores:
+        """Return z − b, shape (m,)."""
+        return scores - targets
 
     def predict(self, scores: Scores) -> None:  # noqa: ARG002
         """Return None: a regression has no labels to predict."""

@@ -42,8 +42,12 @@ class Logistic:
 
     def value_and_derivative(self, scores: Scores, targets: Targets) -> tuple[float, Scores]:
         """Return the mean loss and −b / (1 + exp(b z)), shape (m,); neither overflows."""
-        margins = targets * scores
-        return float(np.logaddexp(0, -margins).mean()), -targets * expit(-margins)
+        value = float(np.logaddexp(0, -(targets * scores)).mean())
+        return value, self.derivative(scores, targets)
+
+    def derivative(self, scores: Scores, targets: Targets) -> Scores:
+        """Return −b / (1 + exp(b z)), shape (m,)."""
+        return -targets * expit(-(targets * scores))
 
     def predict(self, scores: Scores) -> NDArray[np.int64]:
         """Return the sign of each score, +1 at 0."""

@@ -40,6 +40,10 @@ class Loss(Protocol):
         """Return the mean loss of the rows, and each row's derivative in its own scores."""
         ...
 
+    def derivative(self, scores: Scores, targets: Targets) -> Scores:
+        """Return each row's derivative in its own scores, alone."""
+        ...
+
     def predict(self, scores: Scores) -> Targets | None:
         """Return each row's predicted label, or None where targets are no labels."""
         ...

@@ -59,6 +59,10 @@ class Softmax:
         derivative[own] -= 1
         return float(-log_probabilities[own].mean()), derivative
 
+    def derivative(self, scores: Scores, targets: Targets) -> Scores:
+        """Return softmax(z) − e_b, shape (m, K)."""
+        return self.value_and_derivative(scores, targets)[1]
+
     def predict(self, scores: Scores) -> NDArray[np.int64]:
         """Return the class with the largest score, the first of equals."""
         return np.asarray(np.argmax(scores, axis=1), dtype=np.int64)

@@ -4,7 +4,6 @@ A message is magic, version, header, indices (sparse), values, and a CRC-32 of a
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 from zlib import crc32
 
@@ -103,9 +102,10 @@ def decode(
     if not isinstance(data, bytes | bytearray | memoryview):
         raise WireError(f"a payload is bytes, got {type(data).__name__}")
     data = bytes(data)
-    reader = Reader(data[:-_CHECKSUM])
+    body = data[:-_CHECKSUM]
+    reader = Reader(body)
     decode_start(reader)
-    if crc32(data[:-_CHECKSUM]).to_bytes(_CHECKSUM, "little") != data[-_CHECKSUM:]:
+    if crc32(body).to_bytes(_CHECKSUM, "little") != data[-_CHECKSUM:]:
         raise WireError("checksum does not fit: the bytes were damaged or cut short")
     header = decode_header(reader)
     expected = size
@@ -140,36 +140,32 @@ def _encode(message: Message, *, fresh: bool = False) -> bytes:
     if isinstance(message, Fresh) and not fresh:
         return _encode(message.message, fresh=True)
     if isinstance(message, Sparse):
-        indices = encode_indices(message.indices, message.size)
-        header = _header(SPARSE, message, message.indices.size, fresh)
-        return _with_values(header, message.values, message.step, indices)
+        code, values = encode_values(message.values, message.step)
+        head = _head(SPARSE, message, message.indices.size, fresh, code)
+        return head + encode_indices(message.indices, message.size) + values
     if isinstance(message, Dense):
-        header = _header(DENSE, message, message.size, fresh)
-        return _with_values(header, message.values, message.step)
+        code, values = encode_values(message.values, message.step)
+        return _head(DENSE, message, message.size, fresh, code) + values
     if isinstance(message, LowRankMessage):
         factors = np.concatenate([message.left.ravel(), message.right.ravel()])
-        columns = varint(message.right.shape[0])
-        return _with_values(_header(LOW_RANK, message, message.rank, fresh), factors, None, columns)
+        code, values = encode_values(factors, None)
+        head = _head(LOW_RANK, message, message.rank, fresh, code)
+        return head + varint(message.right.shape[0]) + values
     if isinstance(message, Parts):
-        header = _header(PARTS, message, len(message.parts), fresh)
-        return b"".join([encode_header(header), *map(_encode, message.parts)])
+        head = _head(PARTS, message, len(message.parts), fresh)
+        return b"".join([head, *map(_encode, message.parts)])
     raise WireError(f"message kind {type(message).__name__} is unknown to this library")
 
 
-def _header(kind: int, message: Message, count: int, fresh: bool) -> Header:
-    return Header(kind, dtype_number(message.dtype), message.size, count, fresh)
-
-
-def _with_values(header: Header, values: Vector, step: float | None, before: bytes = b"") -> bytes:
-    code, coded = encode_values(values, step)
-    header = replace(header, value_code=2 * code + header.value_code)
-    return encode_header(header) + before + coded
+def _head(kind: int, message: Message, count: int, fresh: bool, code: int = 0) -> bytes:
+    value_code = 2 * code + dtype_number(message.dtype)
+    return encode_header(Header(kind, value_code, message.size, count, fresh))
 
 
 def _decode_sparse(reader: Reader, header: Header) -> Sparse:
-    _require_room(reader, header.count)
-    indices = decode_indices(reader, header.count, header.size)
-    return Sparse(header.size, indices, *_values(reader, header, header.count))
+    _require_room(reader, header.entries)
+    indices = decode_indices(reader, header.entries, header.size)
+    return Sparse(header.size, indices, *_values(reader, header, header.entries))
 
 
 def _decode_dense(reader: Reader, header: Header) -> Dense:
@@ -179,7 +175,7 @@ def _decode_dense(reader: Reader, header: Header) -> Dense:
 
 def _decode_low_rank(reader: Reader, header: Header) -> LowRankMessage:
     columns = reader.varint("columns", 1, header.size)
-    rows, rank = -(-header.size // columns), header.count
+    rows, rank = -(-header.size // columns), header.entries
     if not 1 <= rank <= min(rows, columns):
         raise WireError(f"rank {rank} does not fit {rows} rows and {columns} columns")
     _require_room(reader, (rows + columns) * rank)
@@ -189,13 +185,13 @@ def _decode_low_rank(reader: Reader, header: Header) -> LowRankMessage:
 
 
 def _decode_parts(reader: Reader, header: Header) -> Parts:
-    if not 1 <= header.count <= reader.left:
-        raise WireError(f"count of parts {header.count} is outside [1, {reader.left}]")
+    if not 1 <= header.entries <= reader.left:
+        raise WireError(f"count of parts {header.entries} is outside [1, {reader.left}]")
     if header.value_code > 1:
         raise WireError(f"value code {header.value_code} says nothing about parts")
     parts: list[Message] = []
     size = 0
-    for _ in range(header.count):
+    for _ in range(header.entries):
         inner = decode_header(reader)
         size += inner.size
         if inner.kind == PARTS or inner.fresh or inner.value_code % 2 != header.value_code:
@@ -266,7 +262,7 @@ def _check_factors(message: LowRankMessage) -> None:
 def _check_values(*arrays: Vector) -> None:
     for values in arrays:
         dtype_number(values.dtype)
-        if not np.isfinite(values).all():
+        if not np.logical_and.reduce(np.isfinite(values)):
             raise WireError("values are not all finite: they would be refused on arrival")
 
 
@@ -279,5 +275,5 @@ def _check_indices(message: Sparse) -> None:
         )
     inside = not indices.size or (indices[0] >= 0 and indices[-1] < message.size)
     # Compared, not subtracted: a difference of int64 can overflow.
-    if not inside or (indices[1:] <= indices[:-1]).any():
+    if not inside or (indices.size > 1 and (indices[1:] <= indices[:-1]).any()):
         raise WireError(f"indices must increase strictly within [0, {message.size})")

@@ -1,7 +1,6 @@
 """The first bytes of every message: what follows, for which vector, in which codes."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from fl_ef21.wire.error import WireError
 from fl_ef21.wire.reader import Reader, varint
@@ -20,8 +19,7 @@ _FRESH: Final = 0x80
 _COUNTED: Final = (SPARSE, LOW_RANK, PARTS)
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What a message is.
 
     Layout: one bit for a fresh message, kind (three bits) and value code (low four), then the
@@ -36,7 +34,7 @@ class Header:
         Twice the code of the values, plus 1 for float64.
     size : int
         Dimension d.
-    count : int
+    entries : int
         Coordinates sent of a dense or sparse message; the rank; the number of parts.
     fresh : bool
         Whether the message takes the place of all before it.
@@ -45,7 +43,7 @@ class Header:
     kind: int
     value_code: int
     size: int
-    count: int
+    entries: int
     fresh: bool = False
 
 
@@ -53,7 +51,7 @@ def encode_header(header: Header) -> bytes:
     """Return the header's bytes."""
     first = header.kind << 4 | header.value_code | (_FRESH if header.fresh else 0)
     data = bytes([first]) + varint(header.size)
-    return data + varint(header.count) if header.kind in _COUNTED else data
+    return data + varint(header.entries) if header.kind in _COUNTED else data
 
 
 def decode_start(reader: Reader) -> None:

@@ -41,6 +41,9 @@ _MOST_ZEROS: Final = 9
 _FEW: Final = 64
 """Fewer gaps tell nothing about their distribution that pays for a Huffman table."""
 
+_LEAST_RICE: Final = 2
+"""Bytes of the shortest Rice code, beside the code byte."""
+
 _SAMPLE: Final = 1024
 
 _PAYS: Final = 0.97
@@ -53,13 +56,15 @@ def encode_indices(indices: Indices, size: int) -> bytes:
         return b""
     if 2 * indices.size > size:
         return bytes([COMPLEMENT]) + encode_indices(_others(indices, size), size)
+    fixed = packed_size(indices.size, fixed_width(size))
+    if indices.size < _FEW and fixed <= _LEAST_RICE:
+        return bytes([FIXED]) + pack(indices, fixed_width(size))
     gaps = indices.copy()
     gaps[1:] -= indices[:-1]
     gaps[1:] -= 1
     # What is longer than a sample is judged by one: the codes' lengths then differ by more than
     # the sample errs, or hardly at all.
     sample = gaps[:: max(1, gaps.size // _SAMPLE)]
-    fixed = packed_size(indices.size, fixed_width(size))
     parameter, rice = _best_rice(sample, gaps.size, size)
     if gaps.size >= _FEW:
         finest, classes = _best_classes(sample, gaps.size)
@@ -99,14 +104,14 @@ def decode_indices(reader: Reader, count: int, size: int) -> Indices:
 
 def fixed_width(size: int) -> int:
     """Return the bits of one position below ``size``."""
-    return max(1, (size - 1).bit_length())
+    return (size - 1).bit_length() or 1
 
 
 def _decode(reader: Reader, code: int, count: int, size: int) -> Indices:
     if code == FIXED:
         data = reader.take(packed_size(count, fixed_width(size)), "indices")
         indices = unpack(data, count, fixed_width(size))
-        if (indices[1:] <= indices[:-1]).any():
+        if count > 1 and (indices[1:] <= indices[:-1]).any():
             raise WireError(f"indices are not strictly increasing below size {size}")
     elif code <= fixed_width(size):
         indices = _decode_rice(reader, code, count, size)

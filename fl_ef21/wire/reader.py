@@ -11,12 +11,13 @@ class Reader:
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
+        self._length = len(data)
         self._position = 0
 
     @property
     def left(self) -> int:
         """Number of bytes that were not read yet."""
-        return len(self._data) - self._position
+        return self._length - self._position
 
     def take(self, length: int, field: str) -> memoryview:
         """Return the next ``length`` bytes.
@@ -26,14 +27,19 @@ class Reader:
         WireError
             If there are fewer; the text names the field.
         """
-        if length > self.left:
+        start, end = self._position, self._position + length
+        if end > self._length:
             raise WireError(f"{field} takes {length} bytes, and {self.left} are left: cut short")
-        self._position += length
-        return self._data[self._position - length : self._position]
+        self._position = end
+        return self._data[start:end]
 
     def byte(self, field: str) -> int:
         """Return the next byte."""
-        return self.take(1, field)[0]
+        position = self._position
+        if position == self._length:
+            raise WireError(f"{field} takes 1 bytes, and 0 are left: cut short")
+        self._position = position + 1
+        return self._data[position]
 
     def varint(self, field: str, low: int, high: int) -> int:
         """Return the next LEB128 varint, which has to lie in [low, high] and be no longer than

@@ -6,6 +6,7 @@ to few bits, to powers of two or to one magnitude become short without being tol
 numbers of a quantiser's step.
 """
 
+from math import frexp
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,8 @@ LEVELS: Final = 2
 CODES: Final = (RAW, SPLIT, LEVELS)
 
 DTYPES: Final[tuple[np.dtype[np.floating], ...]] = (np.dtype("<f4"), np.dtype("<f8"))
+_NATIVE: Final = tuple(dtype.newbyteorder("=") for dtype in DTYPES)
+_NUMBERS: Final = {dtype: number for number, dtype in enumerate(_NATIVE)}
 _MANTISSA: Final = (23, 52)
 """Mantissa bits of each."""
 
@@ -41,16 +44,19 @@ def dtype_number(dtype: np.dtype[Any]) -> int:
     WireError
         If it is neither float32 nor float64.
     """
-    for number, known in enumerate(DTYPES):
-        if dtype == known.newbyteorder("="):
-            return number
-    raise WireError(f"values of dtype {dtype} have no code; use float32 or float64")
+    number = _NUMBERS.get(dtype)
+    if number is None:
+        raise WireError(f"values of dtype {dtype} have no code; use float32 or float64")
+    return number
 
 
 def encode_values(values: Vector, step: float | None) -> tuple[int, bytes]:
     """Encode finite values, shape (k,): return the code and its bytes."""
     number = dtype_number(values.dtype)
     best = RAW, values.astype(DTYPES[number], copy=False).tobytes()
+    # One value alone is shorter in another code only if it is 0, a power of two, or a level.
+    if values.size == 1 and step is None and abs(frexp(values.item())[0]) not in (0, 0.5):
+        return best
     if step is not None:
         levels = _encode_levels(values, step, number)
         if levels is not None and len(levels) < len(best[1]):
@@ -79,8 +85,8 @@ def decode_values(
     else:
         wire_type = DTYPES[number]
         raw = reader.take(count * wire_type.itemsize, "values")
-        values = np.frombuffer(raw, wire_type).astype(wire_type.newbyteorder("="), copy=True)
-    if not np.isfinite(values).all():
+        values = np.frombuffer(raw, wire_type).astype(_NATIVE[number], copy=True)
+    if not np.logical_and.reduce(np.isfinite(values)):
         raise WireError("values are not all finite")
     return values, step
 

@@ -13,9 +13,9 @@ from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from fl_ef21.compressors import Support
 from fl_ef21.flower.client.vectors import to_array, to_vector
 from fl_ef21.flower.protocol import RECORD, Ack, ProtocolError
-from fl_ef21.flower.protocol.payload import SUPPORT
+from fl_ef21.flower.protocol.payload import SUPPORT, decode_shared
+from fl_ef21.flower.protocol.records import entries, filled, is_record
 from fl_ef21.methods import Method, State
-from fl_ef21.wire import decode
 
 _VECTORS = f"{RECORD}.vectors"
 _PENDING = "pending."
@@ -77,11 +77,11 @@ class ClientLog:
             # What is folded are the bytes that were sent, decoded: what the server folded too.
             try:
                 support = self.pending.support(size)
-                message = decode(self.pending.message, size=size, support=support)
+                message = decode_shared(self.pending.message, size, support)
             except ValueError:
                 return None  # damaged at rest: the client joins again
             state = method.commit(self.state, message, self.pending.private)
-            return replace(self, committed=ack, state=state, pending=None)
+            return type(self)(self.epoch, ack, state)
         return None
 
     def store(self, records: RecordDict) -> None:
@@ -89,36 +89,37 @@ class ClientLog:
         pending = self.pending or Pending(Ack(), b"")
         vectors = {name: to_array(vector) for name, vector in self.state.items()}
         vectors |= {_PENDING + name: to_array(v) for name, v in pending.private.items()}
-        place = ConfigRecord(
-            {
-                "epoch": self.epoch,
-                "seq": self.committed.seq,
-                "digest": self.committed.digest,
-                "pending-seq": pending.position.seq,
-                "pending-digest": pending.position.digest,
-                "pending-message": pending.message,
-            }
-        )
-        records[_VECTORS], records[RECORD] = ArrayRecord(vectors), place
+        place = {
+            "epoch": self.epoch,
+            "seq": self.committed.seq,
+            "digest": self.committed.digest,
+            "pending-seq": pending.position.seq,
+            "pending-digest": pending.position.digest,
+            "pending-message": pending.message,
+        }
+        stored = {_VECTORS: filled(ArrayRecord, vectors), RECORD: filled(ConfigRecord, place)}
+        entries(records).update(stored)
 
     @classmethod
     def load(cls, records: RecordDict) -> Self | None:
         """Read the log from ``context.state``; ``None`` if there is none that can be read."""
-        place, vectors = records.get(RECORD), records.get(_VECTORS)
-        if not isinstance(place, ConfigRecord) or not isinstance(vectors, ArrayRecord):
+        stored = entries(records)
+        place, vectors = stored.get(RECORD), stored.get(_VECTORS)
+        if not is_record(place, ConfigRecord) or not is_record(vectors, ArrayRecord):
             return None
+        said, arrays = entries(place), entries(vectors)
         try:
-            position = Ack(_int(place["pending-seq"]), _bytes(place["pending-digest"]))
+            position = Ack(_int(said["pending-seq"]), _bytes(said["pending-digest"]))
             private = {
                 name.removeprefix(_PENDING): to_vector(array)
-                for name, array in vectors.items()
+                for name, array in arrays.items()
                 if name.startswith(_PENDING)
             }
-            pending = Pending(position, _bytes(place["pending-message"]), private)
+            pending = Pending(position, _bytes(said["pending-message"]), private)
             return cls(
-                epoch=_bytes(place["epoch"]),
-                committed=Ack(_int(place["seq"]), _bytes(place["digest"])),
-                state={n: to_vector(a) for n, a in vectors.items() if not n.startswith(_PENDING)},
+                epoch=_bytes(said["epoch"]),
+                committed=Ack(_int(said["seq"]), _bytes(said["digest"])),
+                state={n: to_vector(a) for n, a in arrays.items() if not n.startswith(_PENDING)},
                 pending=pending if position.seq else None,
             )
         except (KeyError, TypeError, ValueError):

@@ -12,7 +12,7 @@ from fl_ef21.flower.client.shadow import receive_model
 from fl_ef21.flower.client.state_directory import StateDirectory
 from fl_ef21.flower.client.turn import AppFailedError, single_arrays, take_turn
 from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError, Reply, reply_record
-from fl_ef21.flower.protocol.records import copy_records
+from fl_ef21.flower.protocol.records import copy_state, entries, is_record
 
 
 def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -55,17 +55,17 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
         app = ClientApp(mods=[ef21_mod])
     """
     kind = message.metadata.message_type.split(".")[0]
-    record = message.content.get(RECORD)
-    if kind != "train" and not (kind == "evaluate" and isinstance(record, ConfigRecord)):
+    record = entries(message.content).get(RECORD) if message.has_content() else None
+    if kind != "train" and not (kind == "evaluate" and is_record(record, ConfigRecord)):
         return call_next(message, context)
-    if not isinstance(record, ConfigRecord):
+    if not is_record(record, ConfigRecord):
         return _error(
             message,
             ErrorCode.MOD_FAILED_PRECONDITION,
             "ef21_mod got a train message without an instruction of fl-ef21: use one of its "
             "strategies on the server, for example EF21, or take the mod out of the ClientApp",
         )
-    before = copy_records(context.state)
+    before = copy_state(context.state)
     try:
         instruction = Instruction.from_record(record)
         if instruction.roll_call:

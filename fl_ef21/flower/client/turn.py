@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
@@ -23,12 +24,18 @@ from fl_ef21.flower.protocol import (
     reply_record,
 )
 from fl_ef21.flower.protocol.layout import Layout
-from fl_ef21.flower.protocol.payload import SUPPORT, on_support, owned, pack
+from fl_ef21.flower.protocol.payload import SUPPORT, decode_shared, on_support, owned, pack
 from fl_ef21.flower.protocol.policy import LayerPolicy
-from fl_ef21.flower.protocol.seeding import client_generator, minibatch_seed, round_generator
+from fl_ef21.flower.protocol.records import entries, filled, held, reply_message
+from fl_ef21.flower.protocol.seeding import (
+    UNUSED,
+    client_generator,
+    minibatch_seed,
+    round_generator,
+)
 from fl_ef21.methods import MEMORY, Method, State, Turn
 from fl_ef21.methods import from_text as method_from_text
-from fl_ef21.wire import decode, encode
+from fl_ef21.wire import encode
 
 MODEL: Final = "model"
 """Name of the client's last model in its state, for methods that need the signal there too."""
@@ -72,19 +79,20 @@ def take_turn(
     ProtocolError, LayoutError, ValueError
         If message, arrays or instruction do not fit; nothing is stored then.
     """
-    method = method_from_text(instruction.method)
+    method = _method(instruction.method)
     name, model = single_arrays(message.content)
     shadow = None
     if instruction.downlink:
         model, shadow = receive_model(records, instruction, model)
     layout = Layout.of(model, instruction.exact_below)
-    sent = layout.vector(model)
+    wanted = instruction.signal == "update" or method.needs_previous
+    sent = layout.vector(model) if wanted else None
     stored = ClientLog.load(records)
     log = _agreed_log(stored, client, instruction, method, layout)
     journal.agreed(stored, log, instruction.round)
 
     turn = Turn(log.committed.seq == 0, instruction.coin, instruction.step_size)
-    asked = {**message.content, name: model}
+    asked = {**entries(message.content), name: model}
     if method.needs_previous:
         asked |= _minibatch(message.content, instruction, client)
         if not (turn.first or turn.full):
@@ -92,7 +100,7 @@ def take_turn(
             at_last = RecordDict({**asked, name: layout.arrays(last, layout.exact(model))})
             before = _ask(app, at_last, last, instruction, layout)
             turn = replace(turn, previous=before.signal)
-    answer = _ask(app, RecordDict(asked), sent, instruction, layout)
+    answer = _ask(app, filled(RecordDict, asked), sent, instruction, layout)
     support = None
     if instruction.supports:
         known = support_in(log.state, layout.size)
@@ -105,9 +113,9 @@ def take_turn(
 
     encoded = _step(method, log, answer.signal, instruction, layout, client, turn, support)
     # From here on only what the server will decode counts.
-    decoded = decode(encoded, size=layout.size, support=support)
+    decoded = decode_shared(encoded, layout.size, support)
     private = dict(method.private(log.state, answer.signal, decoded, turn))
-    if method.needs_previous:
+    if method.needs_previous and sent is not None:
         private[MODEL] = sent
     if support is not None:
         private[SUPPORT] = support.indices
@@ -119,10 +127,12 @@ def take_turn(
     payload += layout.pack_exact(layout.exact(answer.arrays))
     position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
     about = Reply(client, position.seq, position.digest, *info)
-    content = RecordDict({**answer.content, answer.name: reply_record(about.pack(payload))})
-    reply = Message(content, reply_to=message)
+    said = {**entries(answer.content), answer.name: reply_record(about.pack(payload))}
+    reply = reply_message(filled(RecordDict, said), message)
     journal.sent(position, instruction.round)
-    replace(log, pending=Pending(position, encoded, private)).store(records)
+    ClientLog(log.epoch, log.committed, log.state, Pending(position, encoded, private)).store(
+        records
+    )
     if shadow is not None:
         shadow.store(records)
     return reply
@@ -136,7 +146,7 @@ def single_arrays(content: RecordDict) -> tuple[str, ArrayRecord]:
     ProtocolError
         If there is another number of them.
     """
-    found = list(content.array_records.items())
+    found = held(content, ArrayRecord)
     if len(found) != 1:
         raise ProtocolError(
             f"a train message holds one ArrayRecord, found {len(found)} "
@@ -147,7 +157,7 @@ def single_arrays(content: RecordDict) -> tuple[str, ArrayRecord]:
 
 
 def _ask(
-    app: App, content: RecordDict, sent: Vector, instruction: Instruction, layout: Layout
+    app: App, content: RecordDict, sent: Vector | None, instruction: Instruction, layout: Layout
 ) -> Answer:
     """Run the app on a message's content, whose model is ``sent``, and return what it says."""
     reply = app(content)
@@ -155,7 +165,7 @@ def _ask(
         raise AppFailedError(reply)
     name, returned = single_arrays(reply.content)
     signal = layout.vector(returned)
-    if instruction.signal == "update":
+    if instruction.signal == "update" and sent is not None:
         np.subtract(sent, signal, out=signal)
     if instruction.scale != 1:
         signal *= signal.dtype.type(instruction.scale)
@@ -188,21 +198,29 @@ def _step(
     turn: Turn,
     support: Support | None,
 ) -> bytes:
-    compressor = _compressor(instruction, layout)
+    compressor = _compressor(
+        instruction.compressor, instruction.scope, instruction.exact_below, layout
+    )
     if support is not None:
         compressor = Restricted.keeping_at_most(compressor, support)
-    rng = client_generator(instruction.seed, client, instruction.round)
-    if compressor.shared_randomness:
+    if not compressor.random:
+        rng = UNUSED
+    elif compressor.shared_randomness:
         rng = round_generator(instruction.seed, instruction.round)
+    else:
+        rng = client_generator(instruction.seed, client, instruction.round)
     message = method.client_step(log.state, signal, compressor, rng, turn)
     if support is not None:
         message = on_support(message, support)
     return encode(message, support=support)
 
 
-def _compressor(instruction: Instruction, layout: Layout) -> Compressor:
-    policy = LayerPolicy(instruction.scope, instruction.exact_below)
-    return policy.compressor(layout, compressor_from_text(instruction.compressor))
+@lru_cache(maxsize=4096)  # clients may each have their own
+def _compressor(text: str, scope: str, exact_below: int, layout: Layout) -> Compressor:
+    return LayerPolicy(scope, exact_below).compressor(layout, compressor_from_text(text))
+
+
+_method = lru_cache(maxsize=64)(method_from_text)
 
 
 def _agreed_log(
@@ -213,29 +231,47 @@ def _agreed_log(
     layout: Layout,
 ) -> ClientLog:
     """Return the log that the server's ack agrees with: the stored one, or a new one."""
-    fresh = _new_log(instruction, client, method, layout)
-    if stored is not None and stored.epoch == instruction.epoch and _fits(stored, fresh.state):
+    agreed = None
+    if (
+        stored is not None
+        and stored.epoch == instruction.epoch
+        and _fits(stored, _kept(instruction.method, layout))
+    ):
         agreed = stored.acknowledge(instruction.ack, method, layout.size)
-        if agreed is not None:
-            return agreed
-    return fresh
+    return agreed or _new_log(instruction, client, method, layout)
 
 
 def _new_log(instruction: Instruction, client: str, method: Method, layout: Layout) -> ClientLog:
     """Return the log of a client that joins."""
+    start = origin(instruction.epoch, client, instruction.round)
+    return ClientLog(instruction.epoch, Ack(0, start), _new_state(method, layout))
+
+
+def _new_state(method: Method, layout: Layout) -> State:
     state = dict(method.start(layout.size, layout.dtype))
     if method.needs_previous:
         state[MODEL] = np.zeros(layout.size, layout.dtype)
-    start = origin(instruction.epoch, client, instruction.round)
-    return ClientLog(instruction.epoch, Ack(0, start), state)
+    return state
 
 
-def _fits(log: ClientLog, fresh: State) -> bool:
+Kept = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
+"""Shape and dtype of vectors by name."""
+
+
+@lru_cache(maxsize=64)
+def _kept(method: str, layout: Layout) -> Kept:
+    """Return which vectors a method keeps for a model."""
+    state = _new_state(_method(method), layout)
+    return {name: (vector.shape, vector.dtype) for name, vector in state.items()}
+
+
+def _fits(log: ClientLog, kept: Kept) -> bool:
     """Whether a stored state has the vectors that the method keeps for this model.
 
     A compressor's memory and a support may stand beside them.
     """
-    return fresh.keys() <= log.state.keys() <= fresh.keys() | {MEMORY, SUPPORT} and all(
-        log.state[name].shape == vector.shape and log.state[name].dtype == vector.dtype
-        for name, vector in fresh.items()
-    )
+    found = {name: (vector.shape, vector.dtype) for name, vector in log.state.items()}
+    if found == kept:
+        return True
+    beside = {name: found[name] for name in (MEMORY, SUPPORT) if name in found}
+    return found == kept | beside

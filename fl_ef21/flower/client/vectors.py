@@ -2,19 +2,19 @@
 
 from typing import Any, Final
 
-import numpy as np
 from flwr.app import Array
 from numpy.typing import NDArray
 
 from fl_ef21.flower.protocol import ProtocolError
+from fl_ef21.flower.protocol.live import RAW_STYPE, LiveArray, values_of
 
-STYPE: Final = "fl_ef21.raw"
+STYPE: Final = RAW_STYPE
 """Serialisation type of such an Array."""
 
 
 def to_array(vector: NDArray[Any]) -> Array:
-    """Return an Array of a vector's bytes."""
-    return Array(str(vector.dtype), vector.shape, STYPE, vector.tobytes())
+    """Return an Array of a vector's bytes; the vector must not change any more."""
+    return LiveArray(vector, STYPE)
 
 
 def to_vector(array: Array) -> NDArray[Any]:
@@ -27,5 +27,4 @@ def to_vector(array: Array) -> NDArray[Any]:
     """
     if array.stype != STYPE:
         raise ProtocolError(f"state array has type {array.stype} instead of {STYPE}")
-    vector: NDArray[Any] = np.frombuffer(array.data, array.dtype).reshape(array.shape)
-    return vector
+    return values_of(array)

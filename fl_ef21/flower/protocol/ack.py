@@ -1,8 +1,7 @@
 """Places in a client's log: the number and the chained digest of a message."""
 
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 DIGEST_BYTES: Final = 8
 
@@ -11,8 +10,7 @@ class ProtocolError(ValueError):
     """A record that is not of this protocol, or not of this version of it."""
 
 
-@dataclass(frozen=True)
-class Ack:
+class Ack(NamedTuple):
     """The last message of a client that the server has applied: its number and digest.
 
     ``Ack()`` says that none is.

@@ -1,13 +1,15 @@
 """What the server tells one client in one round; it travels beside the model."""
 
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Final, Literal, Self, TypeAlias
+from functools import lru_cache
+from typing import Any, Final, Literal, Self, TypeAlias, cast
 
 from flwr.app import ConfigRecord
 
 from fl_ef21.flower.protocol.ack import Ack, ProtocolError
+from fl_ef21.flower.protocol.records import OURS, entries, filled
 
-RECORD: Final = "fl_ef21"
+RECORD: Final = OURS
 """Name of the instruction's record in messages, and of the log's in ``context.state``."""
 
 Signal: TypeAlias = Literal["update", "gradient"]
@@ -84,15 +86,13 @@ class Instruction:
 
         What has its usual value is left out: every field costs bytes in every message.
         """
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        usual = {field.name: field.default for field in fields(self)}
-        return ConfigRecord(
-            {
-                name.replace("_", "-"): value
-                for name, value in values.items()
-                if usual[name] is MISSING or value != usual[name]
-            }
-        )
+        values = self.__dict__
+        said = {}
+        for key, (name, _, usual) in _fields().items():
+            value = values[name]
+            if usual is MISSING or value != usual:
+                said[key] = value
+        return filled(ConfigRecord, said)
 
     @classmethod
     def from_record(cls, record: ConfigRecord) -> Self:
@@ -103,17 +103,38 @@ class Instruction:
         ProtocolError
             If a value is missing or of another type; the text names it.
         """
-        values: dict[str, Any] = {}
-        for field in fields(cls):
-            name = field.name.replace("_", "-")
-            if name not in record and field.default is not MISSING:
-                continue
-            value = record.get(name)
-            if type(value) is not field.type:
-                expected = getattr(field.type, "__name__", field.type)
-                raise ProtocolError(
-                    f"{field.name} is {value!r} instead of a value of type {expected}; "
-                    f"server and clients need the same version of fl-ef21"
-                )
-            values[field.name] = value
-        return cls(**values)
+        known, values = _fields(), _usual_values()
+        for key, value in entries(record).items():
+            if key in known:
+                name, kind, _ = known[key]
+                if type(value) is not kind:
+                    raise _unlike(name, value, kind)
+                values[name] = value
+        if len(values) != len(known):
+            name, kind = next((n, k) for n, k, _ in known.values() if n not in values)
+            raise _unlike(name, None, kind)
+        # As the constructor would, which takes a call for every field.
+        instruction = cls.__new__(cls)
+        instruction.__dict__.update(values)
+        return instruction
+
+
+def _unlike(name: str, value: object, kind: type) -> ProtocolError:
+    return ProtocolError(
+        f"{name} is {value!r} instead of a value of type {kind.__name__}; "
+        f"server and clients need the same version of fl-ef21"
+    )
+
+
+@lru_cache(maxsize=1)
+def _fields() -> dict[str, tuple[str, type, Any]]:
+    """Return each field's name, its type and its usual value, by its key in the record."""
+    return {
+        field.name.replace("_", "-"): (field.name, cast(type, field.type), field.default)
+        for field in fields(Instruction)
+    }
+
+
+def _usual_values() -> dict[str, Any]:
+    """Return a new dictionary of the values that are left out."""
+    return {name: usual for name, _, usual in _fields().values() if usual is not MISSING}

@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Vector
+from fl_ef21.flower.protocol.live import LiveArray, values_of
+from fl_ef21.flower.protocol.records import entries, filled
+
+Described: TypeAlias = tuple[str, str, tuple[int, ...]]
+"""Name, dtype and shape of an array."""
 
 SUPPORTED: Final = frozenset(
     ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"]
@@ -65,6 +70,14 @@ class Layout:
     specs: tuple[ArraySpec, ...]
     exact_below: int = 0
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Once, and not for every message that is looked up by it.
+        return hash((self.specs, self.exact_below))
+
     @classmethod
     def of(cls, arrays: ArrayRecord, exact_below: int = 0) -> Self:
         """Read the layout of a model.
@@ -74,10 +87,12 @@ class Layout:
         LayoutError
             If no array has floating-point elements, or one has elements that are not numbers.
         """
-        specs = (
-            ArraySpec(name, tuple(array.shape), np.dtype(array.dtype))
-            for name, array in arrays.items()
-        )
+        return cls._of(_described(arrays), exact_below)
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def _of(cls, described: tuple[Described, ...], exact_below: int) -> Self:
+        specs = (ArraySpec(name, shape, np.dtype(dtype)) for name, dtype, shape in described)
         layout = cls(tuple(specs), exact_below)
         for spec in layout.specs:
             if spec.dtype.str.lstrip("<>=|") not in SUPPORTED:
@@ -87,6 +102,11 @@ class Layout:
         if not layout.size:
             raise LayoutError(f"the model has no floating-point element: {layout}")
         return layout
+
+    @cached_property
+    def described(self) -> tuple[Described, ...]:
+        """Names, dtypes and shapes as Flower's Arrays hold them."""
+        return tuple((spec.name, str(spec.dtype), spec.shape) for spec in self.specs)
 
     @cached_property
     def float_specs(self) -> tuple[ArraySpec, ...]:
@@ -124,21 +144,29 @@ class Layout:
             If the arrays are not of this layout, or an element is NaN or infinite.
         """
         self._require(arrays)
-        vector = np.empty(self.size, self.dtype)
-        position = 0
-        for spec in self.float_specs:
-            part = vector[position : position + spec.size]
-            part[:] = arrays[spec.name].numpy().ravel()
-            if not np.isfinite(part).all():
-                raise LayoutError(
-                    f"array {spec} holds NaN or infinite values; "
-                    f"look for a diverging learning rate or bad data"
-                )
-            position += spec.size
+        held, position = entries(arrays), 0
+        if len(self.float_specs) == 1:
+            vector = values_of(held[self.float_specs[0].name]).astype(self.dtype).ravel()
+        else:
+            vector = np.empty(self.size, self.dtype)
+            for spec in self.float_specs:
+                part = vector[position : position + spec.size]
+                part[:] = values_of(held[spec.name]).ravel()
+                position += spec.size
+        if not np.logical_and.reduce(np.isfinite(vector)):
+            spec = next(
+                s for s in self.float_specs if not np.isfinite(values_of(held[s.name])).all()
+            )
+            raise LayoutError(
+                f"array {spec} holds NaN or infinite values; "
+                f"look for a diverging learning rate or bad data"
+            )
         return vector
 
     def exact(self, arrays: ArrayRecord) -> list[NDArray[Any]]:
         """Return the arrays that are not floating-point."""
+        if not self.exact_specs:
+            return []
         self._require(arrays)
         return [arrays[spec.name].numpy() for spec in self.exact_specs]
 
@@ -165,16 +193,19 @@ class Layout:
 
     def arrays(self, vector: NDArray[Any], exact: Sequence[NDArray[Any]]) -> ArrayRecord:
         """Return the model's arrays, each in its own dtype, from a vector and exact arrays."""
-        arrays, position = {}, 0
+        arrays: dict[str, Array] = {}
+        position = 0
         for spec in self.float_specs:
             part = vector[position : position + spec.size]
-            arrays[spec.name] = Array(part.astype(spec.dtype).reshape(spec.shape))
+            arrays[spec.name] = LiveArray(part.astype(spec.dtype).reshape(spec.shape))
             position += spec.size
         for spec, array in zip(self.exact_specs, exact, strict=True):
-            arrays[spec.name] = Array(np.asarray(array))
-        return ArrayRecord({spec.name: arrays[spec.name] for spec in self.specs})
+            arrays[spec.name] = LiveArray(np.array(array))
+        return filled(ArrayRecord, {spec.name: arrays[spec.name] for spec in self.specs})
 
     def _require(self, arrays: ArrayRecord) -> None:
+        if _described(arrays) == self.described:
+            return
         if list(arrays) != [spec.name for spec in self.specs]:
             raise LayoutError(
                 f"arrays are named {list(arrays)} instead of {[s.name for s in self.specs]}; "
@@ -188,3 +219,8 @@ class Layout:
 
     def __str__(self) -> str:
         return ", ".join(str(spec) for spec in self.specs) or "no arrays"
+
+
+def _described(arrays: ArrayRecord) -> tuple[Described, ...]:
+    # A list within: a generator takes a call for every array.
+    return tuple([(name, a.dtype, tuple(a.shape)) for name, a in entries(arrays).items()])

@@ -5,6 +5,7 @@ once the server has been told.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,9 @@ from fl_ef21.compressors import Dense, Message, Sparse, Support, Vector
 from fl_ef21.flower.protocol import ProtocolError
 from fl_ef21.wire import decode, encode
 from fl_ef21.wire.reader import Reader, varint
+
+_SMALL: Final = 64
+"""Bytes of the longest message that is worth remembering."""
 
 SUPPORT: Final = "support"
 """Name of the owned coordinates, int64, in a client's state."""
@@ -24,6 +28,31 @@ class Told:
 
     support: Support | None
     message: bytes
+
+
+def decode_shared(data: bytes, size: int, support: Support | None = None) -> Message:
+    """Return what ``decode`` does; equal small messages are decoded once and shared.
+
+    In one process both ends decode a message, and the client a second time when it is
+    acknowledged. The arrays of a shared message are read-only.
+
+    Raises
+    ------
+    WireError
+        As ``decode``.
+    """
+    if support is None and len(data) <= _SMALL:
+        return _decode_once(data, size)
+    return decode(data, size=size, support=support)
+
+
+@lru_cache(maxsize=2**13)
+def _decode_once(data: bytes, size: int) -> Message:
+    message = decode(data, size=size)
+    for part in vars(message).values():
+        if isinstance(part, np.ndarray):
+            part.flags.writeable = False
+    return message
 
 
 def pack(message: bytes, support: Support | None) -> bytes:

@@ -2,12 +2,13 @@
 
 import struct
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 from typing import Final, Self
 
 from flwr.app import Array, ArrayRecord
 
 from fl_ef21.flower.protocol.ack import DIGEST_BYTES, Ack, ProtocolError
+from fl_ef21.flower.protocol.records import entries, filled
 
 REPLY_STYPE: Final = "fl_ef21.v1"
 """Serialisation type of the Array that holds a reply."""
@@ -77,14 +78,17 @@ class Reply:
             raise ProtocolError(f"reply is cut short or damaged: {error}") from error
         if not client or len(data) < start:
             raise ProtocolError(f"reply has no whole client key of {key_bytes} bytes")
-        if not all(isfinite(v) and v >= 0 for v in (norm_squared, error_squared)):
+        # NaN is not at least 0 either.
+        if not (0 <= norm_squared < inf and 0 <= error_squared < inf):
             raise ProtocolError("squared norms are not finite numbers from 0 up")
         return cls(client, seq, digest, norm_squared, error_squared), data[start:]
 
 
 def reply_record(blob: bytes) -> ArrayRecord:
     """Return an ArrayRecord that holds one reply's bytes."""
-    return ArrayRecord({"": Array("uint8", (len(blob),), REPLY_STYPE, blob)})
+    array = Array.__new__(Array)
+    array.__dict__.update(dtype="uint8", shape=(len(blob),), stype=REPLY_STYPE, data=blob)
+    return filled(ArrayRecord, {"": array})
 
 
 def reply_of(record: ArrayRecord) -> tuple[Reply, bytes]:
@@ -95,7 +99,7 @@ def reply_of(record: ArrayRecord) -> tuple[Reply, bytes]:
     ProtocolError
         If the record holds anything but one reply.
     """
-    arrays = list(record.values())
+    arrays = list(entries(record).values())
     if len(arrays) != 1 or arrays[0].stype != REPLY_STYPE:
         raise ProtocolError(NO_MOD)
     return Reply.unpack(arrays[0].data)

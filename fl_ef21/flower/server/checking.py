@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final, TypeAlias
 
-from flwr.app import Message, MetricRecord
+from flwr.app import ArrayRecord, Message, MetricRecord
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Message as CompressedMessage
 from fl_ef21.compressors import Support
 from fl_ef21.flower.protocol import ProtocolError, Reply, reply_of
 from fl_ef21.flower.protocol.layout import Layout
+from fl_ef21.flower.protocol.records import entries, held
 
 MAX_WEIGHT: Final = 2.0**40
 MAX_VALUE: Final = 1e30
@@ -117,23 +118,23 @@ def read_reply(reply: Message) -> tuple[Reply, bytes]:
     ProtocolError
         If the reply is malformed.
     """
-    records = list(reply.content.array_records.values())
+    records = held(reply.content, ArrayRecord)
     if len(records) != 1:
         raise ProtocolError(f"reply holds {len(records)} ArrayRecords instead of one")
-    return reply_of(records[0])
+    return reply_of(records[0][1])
 
 
 def _metrics(reply: Message) -> MetricRecord:
-    records = list(reply.content.metric_records.values())
+    records = held(reply.content, MetricRecord)
     if len(records) != 1:
         raise RejectedError(
             f"reply holds {len(records)} MetricRecords instead of one; let the app return one"
         )
-    return records[0]
+    return records[0][1]
 
 
 def _weight(metrics: MetricRecord, weighted_by_key: str, most: float) -> float:
-    weight = metrics.get(weighted_by_key)
+    weight = entries(metrics).get(weighted_by_key)
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         raise RejectedError(
             f"metric {weighted_by_key!r} is {weight!r} instead of a number; let the app return it"

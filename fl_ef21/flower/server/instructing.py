@@ -1,18 +1,19 @@
 """From what a run has agreed on to the message for each client."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from logging import WARNING
-from typing import Final
+from typing import Any, Final
 
-from flwr.app import Message, MessageType, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.common import log
 from flwr.serverapp import Grid
 
 from fl_ef21.compressors import Compressor
 from fl_ef21.flower.protocol import NO_MOD, RECORD, Instruction, ProtocolError
-from fl_ef21.flower.protocol.model_update import WHOLE
 from fl_ef21.flower.protocol.policy import LayerPolicy
+from fl_ef21.flower.protocol.records import entries, filled, held, instruction_message
 from fl_ef21.flower.server.broadcast import Update
 from fl_ef21.flower.server.checking import RejectedError, read_reply
 from fl_ef21.flower.server.ledger import Ledger
@@ -38,7 +39,7 @@ class Share:
     update: Update | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Terms:
     """What all instructions of a round have in common; see :class:`Instruction`."""
 
@@ -65,32 +66,55 @@ class Terms:
         Without a share it is a roll call.
         """
         ack, update = ledger.ack(node_id), share.update if share else None
-        instruction = Instruction(
-            epoch=ledger.epoch,
+        compressor, scale = (str(share.compressor), share.scale) if share else ("", 1.0)
+        if update is None:
+            said = {**self._said(ledger.epoch, server_round, compressor, scale)}
+            said["seq"], said["digest"] = ack.seq, ack.digest
+            if share is None:
+                said["roll-call"] = True
+            content = {**entries(model), RECORD: filled(ConfigRecord, said)}
+        else:
+            instruction = replace(
+                self._instruction(ledger.epoch, server_round, compressor, scale),
+                seq=ack.seq,
+                digest=ack.digest,
+                downlink=self.downlink,
+                base=update.base,
+                version=update.version,
+                model_digest=update.digest,
+                direction=update.direction,
+            )
+            content = {**entries(model), RECORD: instruction.to_record()}
+            content[held(model, ArrayRecord)[0][0]] = update.arrays
+        return instruction_message(filled(RecordDict, content), message_type, node_id)
+
+    def _instruction(
+        self, epoch: bytes, server_round: int, compressor: str, scale: float
+    ) -> Instruction:
+        """Return an instruction of the whole model for a client that is to join."""
+        return Instruction(
+            epoch=epoch,
             round=server_round,
             method=self.method,
-            compressor=str(share.compressor) if share else "",
+            compressor=compressor,
             scope=self.policy.scope,
             exact_below=self.policy.exact_below,
             signal=self.signal,
             seed=self.seed,
             step_size=self.step_size,
-            scale=share.scale if share else 1.0,
+            scale=scale,
             coin=self.coin,
-            seq=ack.seq,
-            digest=ack.digest,
+            seq=0,
+            digest=b"",
             supports=self.supports,
-            downlink=self.downlink if update else "",
-            base=update.base if update else WHOLE,
-            version=update.version if update else 0,
-            model_digest=update.digest if update else b"",
-            direction=update.direction if update else b"",
-            roll_call=share is None,
         )
-        content = RecordDict({**model, RECORD: instruction.to_record()})
-        if update is not None:
-            content[next(iter(model.array_records))] = update.arrays
-        return Message(content=content, message_type=message_type, dst_node_id=node_id)
+
+    @lru_cache(maxsize=64)  # noqa: B019 - the terms of the last rounds, a few numbers each
+    def _said(
+        self, epoch: bytes, server_round: int, compressor: str, scale: float
+    ) -> dict[str, Any]:
+        """Return its record's values: clients of a round mostly differ in their acks alone."""
+        return entries(self._instruction(epoch, server_round, compressor, scale).to_record())
 
 
 @dataclass(frozen=True)

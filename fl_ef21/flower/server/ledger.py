@@ -7,6 +7,7 @@ refuses.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from logging import WARNING
+from typing import Final
 
 from flwr.app import Message
 from flwr.common import log
@@ -15,13 +16,19 @@ from fl_ef21.compressors import Message as CompressedMessage
 from fl_ef21.compressors import Support
 from fl_ef21.flower.protocol import Ack, ProtocolError, chain, origin
 from fl_ef21.flower.protocol.layout import Layout
-from fl_ef21.flower.protocol.payload import decode_support, encode_support, unpack
+from fl_ef21.flower.protocol.payload import (
+    decode_shared,
+    decode_support,
+    encode_support,
+    unpack,
+)
 from fl_ef21.flower.server.checking import CheckedReply, Limits, RejectedError, checked
 from fl_ef21.flower.server.names import ClientNames
 from fl_ef21.flower.server.norms import NormBound
 from fl_ef21.methods import Estimate, Snapshot
 from fl_ef21.methods.mirrors import NoMirrorError
-from fl_ef21.wire import decode
+
+_NOTHING: Final = Ack()
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ class Ledger:
     def ack(self, node_id: int) -> Ack:
         """Return the last applied message of the client on a node; ``Ack()`` if there is none."""
         known = self._clients.get(self.client_of(node_id) or "")
-        return known.last if known else Ack()
+        return known.last if known else _NOTHING
 
     def joined(self) -> dict[str, Ack]:
         """Return a copy of the last applied message of every client."""
@@ -153,13 +160,13 @@ class Ledger:
     def _message(self, client: str, payload: bytes) -> tuple[CompressedMessage, Support | None]:
         """Return a payload's message, and the support if the client tells one."""
         if not self.rules.supports:
-            return decode(payload, size=self.layout.size), None
+            return decode_shared(payload, self.layout.size), None
         told = unpack(payload, self.layout.size)
         known = self._clients.get(client)
         support = told.support or (known.support if known else None)
         if support is None:
             raise ProtocolError("the client's support is not known; it has to join again")
-        return decode(told.message, size=self.layout.size, support=support), told.support
+        return decode_shared(told.message, self.layout.size, support), told.support
 
     def require_next(self, reply: CheckedReply, connected: Collection[int]) -> bool:
         """Return whether a reply is the first of a client that joins, if it may be applied.
@@ -170,10 +177,12 @@ class Ledger:
             If the message is not the next one of its client's log.
         """
         about, client = reply.about, reply.about.client
-        nothing = Ack(0, origin(self.epoch, client, self._round))
-        known = self._clients.get(client)
-        last = known.last if known else nothing
-        joins = about.position == _following(nothing, reply.payload)
+        known, joins = self._clients.get(client), False
+        last = known.last if known else _NOTHING
+        if known is None or about.seq == 1:
+            nothing = Ack(0, origin(self.epoch, client, self._round))
+            last = last if known else nothing
+            joins = about.position == _following(nothing, reply.payload)
         if not joins and about.position != _following(last, reply.payload):
             raise RejectedError(
                 f"message {about.seq} with digest {about.digest.hex()} does not follow message "

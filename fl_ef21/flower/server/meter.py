@@ -3,6 +3,9 @@
 Flower sends a Message as a tree of objects, each by itself. All of them but the root are the
 *content*: records, arrays and their data, the same in every engine. The root is the *envelope*:
 ids, times and types; Flower's random ids make it a few bytes longer or shorter from run to run.
+
+Lengths are added up without making the bytes. Flower sends an object once where two are equal, and
+equal ones have one length: where two lengths are equal, the bytes are made and compared.
 """
 
 from collections.abc import Sequence
@@ -13,6 +16,14 @@ from flwr.app import Message
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     no_object_id_recompute,
+)
+
+from fl_ef21.flower.protocol.records import entries
+from fl_ef21.flower.server.lengths import (
+    Lengths,
+    UnknownLengthError,
+    record_lengths,
+    root_lengths,
 )
 
 
@@ -35,15 +46,50 @@ class MessageSize:
 def measure(messages: Sequence[Message]) -> MessageSize:
     """Return the size of all messages together, in bytes.
 
-    An object that several messages share, such as the model, is serialised once here and
+    An object that several messages share, such as the model, is serialised at most once here and
     counted for every message that carries it.
     """
+    known: dict[int, Lengths] = {}
+    content = envelope = 0
+    others = []
+    for message in messages:
+        size = _added_up(message, known)
+        if size is None:
+            others.append(message)
+        else:
+            content += size[0]
+            envelope += size[1]
+    return MessageSize(content, envelope) + measure_bytes(others)
+
+
+def measure_bytes(messages: Sequence[Message]) -> MessageSize:
+    """Return the same as :func:`measure`, by making all bytes."""
     lengths: dict[str, int] = {}
     size = MessageSize()
     with no_object_id_recompute():
         for message in messages:
             size += _measure_one(message, lengths)
     return size
+
+
+def _added_up(message: Message, known: dict[int, Lengths]) -> tuple[int, int] | None:
+    """Return content and envelope, or ``None`` if only the bytes tell.
+
+    ``known`` are the lengths of records by identity: the messages hold them as long as it lives.
+    """
+    try:
+        content, envelope = root_lengths(message)
+        keys: list[int] = []
+        for record in entries(message.content).values():
+            lengths = known.get(id(record))
+            if lengths is None:
+                lengths = known[id(record)] = record_lengths(record)
+            content += lengths[0]
+            keys += lengths[1]
+    except UnknownLengthError:
+        return None
+    # Two objects of one kind and length may be one.
+    return (content, envelope) if len(set(keys)) == len(keys) else None
 
 
 def _measure_one(message: Message, lengths: dict[str, int]) -> MessageSize:

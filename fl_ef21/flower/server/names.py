@@ -50,6 +50,8 @@ class ClientNames:
 
     def note(self, node_id: int, client: str) -> None:
         """Remember the client key of a node; the client's old node is forgotten."""
+        if self._node_of.get(client) == node_id:
+            return
         self.forget(client)
         self._client_of[node_id], self._node_of[client] = client, node_id
         if client == _own_name(node_id):
@@ -75,7 +77,7 @@ class ClientNames:
 
     def gone(self, connected: Collection[int]) -> list[str]:
         """Return the clients that are known by a node id only, and whose node is not connected."""
-        return [self._client_of[node] for node in sorted(self._unnamed) if node not in connected]
+        return [self._client_of[node] for node in sorted(self._unnamed.difference(connected))]
 
 
 def _own_name(node_id: int) -> str:

@@ -11,6 +11,7 @@ from flwr.common import log
 from numpy.typing import NDArray
 
 from fl_ef21.flower.protocol import NO_MOD, ProtocolError
+from fl_ef21.flower.protocol.records import metadata
 from fl_ef21.flower.server.buffers import rounded_mean
 from fl_ef21.flower.server.checking import CheckedReply, RejectedError, read_reply
 from fl_ef21.flower.server.ledger import Ledger
@@ -81,16 +82,16 @@ def receive(
     """
     # Flower writes the id into the instruction when it sends it. An error reply that Flower makes
     # itself comes from another node id, so this is the only way to know who failed.
-    nodes = {m.metadata.message_id: m.metadata.dst_node_id for m in instructions}
-    size, payload_bytes = measure(replies), sum(_payload_bytes(reply) for reply in replies)
+    sent = map(metadata, instructions)
+    nodes = {about["_message_id"]: about["_dst_node_id"] for about in sent}
+    size, payload_bytes = measure(replies), 0
     answered: set[str] = set()
     checked: list[CheckedReply] = []
     errors: list[str] = []
     rejections: list[str] = []
-    for reply in sorted(replies, key=lambda r: r.metadata.reply_to_message_id):
-        instruction_id = reply.metadata.reply_to_message_id
+    for reply in sorted(replies, key=lambda r: metadata(r)["_reply_to_message_id"]):
+        instruction_id = metadata(reply)["_reply_to_message_id"]
         node_id = nodes.get(instruction_id)
-        name = _name(ledger, node_id, reply)
         try:
             if node_id is None:
                 raise RejectedError("it answers no instruction of this round")
@@ -98,11 +99,14 @@ def receive(
                 raise RejectedError("its instruction was answered before")
             answered.add(instruction_id)
             if reply.has_error():
+                name = _name(ledger, node_id, reply)
                 errors.append(f"{name}: error {reply.error.code}: {reply.error.reason}")
             else:
                 checked.append(ledger.check(node_id, reply))
+                payload_bytes += len(checked[-1].payload)
         except RejectedError as rejected:
-            rejections.append(f"{name}: {rejected}")
+            rejections.append(f"{_name(ledger, node_id, reply)}: {rejected}")
+            payload_bytes += _payload_bytes(reply)
     if not ledger.estimate.remembers and 0 < _applicable(checked, ledger, connected) < quorum:
         rejections += [f"client {r.about.client}: fewer than {quorum} replies" for r in checked]
         checked = []

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import ERROR
 from math import isfinite
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.common import log
+from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 
+from fl_ef21.flower.protocol.records import entries, filled
 from fl_ef21.flower.server.checking import CheckedReply
 from fl_ef21.flower.server.history import RoundRecord
 from fl_ef21.flower.server.meter import MessageSize
@@ -81,15 +83,36 @@ def aggregate_metrics(
     """Return the clients' metrics, with the counts of rejected and failed replies."""
     metrics = MetricRecord()
     if received.applied:
-        records = [RecordDict({"metrics": reply.metrics}) for reply in received.applied]
+        records = [reply.metrics for reply in received.applied]
         # A client may report what cannot be averaged with the others: no reason to lose a round.
         try:
-            metrics = aggregator(records, weighted_by_key)
+            if aggregator is aggregate_metricrecords and all(map(_is_plain, records)):
+                metrics = _weighted_means(records, weighted_by_key)
+            else:
+                wrapped = [filled(RecordDict, {"metrics": record}) for record in records]
+                metrics = aggregator(wrapped, weighted_by_key)
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             log(ERROR, "aggregate_train: metrics could not be aggregated: %r", error)
     metrics["rejected-replies"] = len(received.rejections)
     metrics["failed-replies"] = received.failures
     return metrics
+
+
+def _is_plain(metrics: MetricRecord) -> bool:
+    return not any(isinstance(value, list) for value in entries(metrics).values())
+
+
+def _weighted_means(records: Sequence[MetricRecord], weighted_by_key: str) -> MetricRecord:
+    """Return what Flower's aggregation does of single numbers, in the same order of sums."""
+    weights = [entries(record)[weighted_by_key] for record in records]
+    total = sum(weights)
+    means: dict[str, Any] = {}
+    for record, weight in zip(records, weights, strict=True):
+        share = weight / total
+        for name, value in entries(record).items():
+            if name != weighted_by_key:
+                means[name] = means[name] + value * share if name in means else value * share
+    return filled(MetricRecord, means)
 
 
 def with_losses(applied: Sequence[CheckedReply]) -> list[Told]:
@@ -105,7 +128,7 @@ def with_losses(applied: Sequence[CheckedReply]) -> list[Told]:
 
 def _loss(reply: CheckedReply) -> float | None:
     for key in LOSS_KEYS:
-        loss = reply.metrics.get(key)
+        loss = entries(reply.metrics).get(key)
         if isinstance(loss, int | float):
             return float(loss)
     return None

@@ -18,7 +18,8 @@ from fl_ef21.compressors import Compressor
 from fl_ef21.flower.protocol import Ack, ProtocolError
 from fl_ef21.flower.protocol.layout import Layout, LayoutError
 from fl_ef21.flower.protocol.policy import LayerPolicy
-from fl_ef21.flower.protocol.seeding import coin_generator, sampling_generator
+from fl_ef21.flower.protocol.records import metadata
+from fl_ef21.flower.protocol.seeding import UNUSED, coin_generator, sampling_generator
 from fl_ef21.flower.server.automatic import Round
 from fl_ef21.flower.server.checking import CheckedReply
 from fl_ef21.flower.server.checkpoints import Checkpoints
@@ -253,6 +254,8 @@ class Rounds(FedAvg):
         ledger : Ledger
             ``ledger.client_of(node)`` is a node's client key, ``None`` if not known yet.
         """
+        if self.shares.probabilities is None and count >= len(nodes):
+            return draw(nodes, count, ledger.client_of, UNUSED)
         rng = sampling_generator(self.seed, server_round)
         if self.shares.probabilities is not None:
             return draw_independently(nodes, self.shares.probability_of, ledger.client_of, rng)
@@ -286,16 +289,20 @@ class Rounds(FedAvg):
 
     def _note_answers(self, this: OpenRound, ledger: Ledger, received: Received) -> None:
         """Note who is silent, and who holds this round's model; of others nothing is known."""
-        asked = [instruction.metadata.dst_node_id for instruction in this.instructions]
+        asked = [metadata(instruction)["_dst_node_id"] for instruction in this.instructions]
         self.patience.note(this.number, asked, received.answered)
-        for instruction in this.instructions:
-            self.model.note(ledger.client_of(instruction.metadata.dst_node_id), answered=False)
+        if self.model.downlink is None:
+            return
+        for node in asked:
+            self.model.note(ledger.client_of(node), answered=False)
         for reply in received.applied:
             self.model.note(reply.about.client, answered=True)
 
     def _terms_of(self, server_round: int, ledger: Ledger) -> Terms:
         size = ledger.layout.size
-        rng = coin_generator(self.seed, server_round)
+        rng = UNUSED
+        if self.method.tosses_coin:
+            rng = coin_generator(self.seed, server_round)
         return replace(
             self._terms,
             method=str(self.method.fitted(self.compressor, size)),

@@ -1,0 +1,201 @@
+"""Lengths of the objects that Flower would send, from their values alone.
+
+An object is a head, ``<class> <ids of its children> <length of its body>`` and a zero byte, and a
+body: JSON for arrays and their records, Protocol Buffers for values and for a message's metadata.
+An id has 64 characters. All of this is that of the Flower series in ``flower/compatibility.py``;
+tests compare it with the bytes.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.common.constant import FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
+
+from fl_ef21.flower.protocol.live import LiveArray
+from fl_ef21.flower.protocol.records import entries, metadata
+
+_ID: Final = 64
+_KINDS: Final = {
+    "ArrayChunk": 0,
+    "Array": 1,
+    "ArrayRecord": 2,
+    "ConfigRecord": 3,
+    "MetricRecord": 4,
+}
+_PLACE: Final = 2**48
+"""Objects of different kinds are told apart by a multiple of this in front of their lengths."""
+
+_UINT64_FROM: Final = 2**63
+
+_SHORT: Final = 0x80
+"""Below, a length takes one byte."""
+
+Lengths = tuple[int, tuple[int, ...]]
+"""The length of all objects of a record together, and of each: kind times 2^48 plus length."""
+
+
+class UnknownLengthError(Exception):
+    """An object whose length only its bytes tell."""
+
+
+def record_lengths(record: ArrayRecord | ConfigRecord | MetricRecord) -> Lengths:
+    """Return the lengths of a record and of all that is in it, in bytes.
+
+    Raises
+    ------
+    UnknownLengthError
+        If the record is of a class, or holds a value, that is not covered here.
+    """
+    kind = type(record)
+    if kind is ArrayRecord:
+        keys = tuple(_array_record_keys(entries(record)))
+        return sum(key % _PLACE for key in keys), keys
+    if kind is ConfigRecord or kind is MetricRecord:
+        body = _values(entries(record))
+        length = len(kind.__name__) + len(str(body)) + 3 + body
+        return length, (_KINDS[kind.__name__] * _PLACE + length,)
+    raise UnknownLengthError
+
+
+def root_lengths(message: Message) -> tuple[int, int]:
+    """Return the lengths of a message's RecordDict object and of its envelope.
+
+    Raises
+    ------
+    UnknownLengthError
+        If the message carries an error.
+    """
+    about = metadata(message)
+    if message.has_error():
+        raise UnknownLengthError
+    length = _constant_metadata(
+        about["_run_id"],
+        about["_src_node_id"],
+        about["_dst_node_id"],
+        about["_src_task_id"],
+        about["_dst_task_id"],
+        _text(about["_reply_to_message_id"]),
+        about["_group_id"],
+        about["_message_type"],
+    )
+    # Two times of eight bytes.
+    length += (9 if about["_ttl"] else 0) + (9 if about["_created_at"] else 0)
+    names = tuple(entries(message.content))
+    return _record_dict(names), _with_head(len("Message"), 1, _delimited(length))
+
+
+@lru_cache(maxsize=2**14)
+def _constant_metadata(
+    run_id: int,
+    source: int,
+    destination: int,
+    source_task: int | None,
+    destination_task: int | None,
+    reply_to: int,
+    group: str,
+    kind: str,
+) -> int:
+    """Return the length of what is the same in all messages between two nodes."""
+    numbers = sum(1 + _varint(number) for number in (run_id, source, destination) if number)
+    tasks = sum(1 + _varint(n) for n in (source_task, destination_task) if n is not None)
+    texts = _text_field(group) + _text_field(kind) + (_delimited(reply_to) if reply_to else 0)
+    return numbers + tasks + texts
+
+
+def _array_record_keys(arrays: Mapping[str, Array]) -> Iterator[int]:
+    for array in arrays.values():
+        length = array.data_length if isinstance(array, LiveArray) else len(array.data)
+        yield from _array_keys(array.dtype, tuple(array.shape), array.stype, length)
+    yield _array_record_key(tuple(arrays))
+
+
+@lru_cache(maxsize=4096)
+def _array_keys(dtype: str, shape: tuple[int, ...], stype: str, length: int) -> tuple[int, ...]:
+    """Return the keys of an array and of its chunks."""
+    starts = range(0, length, FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE)
+    chunks = [min(FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE, length - start) for start in starts]
+    about = {
+        "dtype": dtype,
+        "shape": shape,
+        "stype": stype,
+        "arraychunk_ids": list(range(len(chunks))),
+    }
+    array = _key("Array", len(chunks), len(json.dumps(about)))
+    return (*(_key("ArrayChunk", 0, chunk) for chunk in chunks), array)
+
+
+@lru_cache(maxsize=256)
+def _array_record_key(names: tuple[str, ...]) -> int:
+    return _key("ArrayRecord", len(names), _references(names))
+
+
+def _references(names: tuple[str, ...]) -> int:
+    """Return the length of a mapping from names to ids."""
+    return len(json.dumps(dict.fromkeys(names, "0" * _ID)))
+
+
+@lru_cache(maxsize=256)
+def _record_dict(names: tuple[str, ...]) -> int:
+    return _with_head(len("RecordDict"), len(names), _references(names))
+
+
+def _key(kind: str, children: int, body: int) -> int:
+    return _KINDS[kind] * _PLACE + _with_head(len(kind), children, body)
+
+
+def _with_head(name: int, children: int, body: int) -> int:
+    ids = (_ID + 1) * children - 1 if children else 0
+    return name + ids + len(str(body)) + 3 + body
+
+
+# Protocol Buffers
+
+
+def _values(held: Mapping[str, Any]) -> int:
+    """Return the length of the items of a ConfigRecord or MetricRecord."""
+    # This runs for every value of every message: written out, and not in functions.
+    body = 0
+    for name, value in held.items():
+        kind = type(value)
+        if kind is float:
+            length = 9
+        elif kind is int:
+            length = 1 + _varint(value if value >= _UINT64_FROM else _zigzag(value))
+        elif kind is bytes or kind is str:
+            length = len(value) if kind is bytes else _text(value)
+            length += 2 if length < _SHORT else 1 + _varint(length)
+        elif kind is bool:
+            length = 2
+        else:
+            raise UnknownLengthError
+        # An item is a name and a value, each behind a byte of type and its length.
+        length += _name(name) + (2 if length < _SHORT else 1 + _varint(length))
+        body += length + (2 if length < _SHORT else 1 + _varint(length))
+    return body
+
+
+def _delimited(length: int) -> int:
+    """Return the length of a field of so many bytes: its type, their number, and they."""
+    return length + (2 if length < _SHORT else 1 + _varint(length))
+
+
+def _text_field(text: str) -> int:
+    return _delimited(_text(text)) if text else 0
+
+
+_name = lru_cache(maxsize=1024)(_text_field)
+
+
+def _text(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _varint(number: int) -> int:
+    return (number.bit_length() + 6) // 7 or 1
+
+
+def _zigzag(number: int) -> int:
+    return 2 * number if number >= 0 else -2 * number - 1
