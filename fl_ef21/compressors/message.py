@@ -158,6 +158,10 @@ class Sparse(Message):  # noqa: PLW1641 - arrays cannot be hashed
         """Yield the coordinates that are sent."""
         yield (self.indices + start if start else self.indices), self.values
 
+    def add_to(self, vector: Vector) -> None:
+        """Add the message into ``vector`` of shape (d,), in place, in O(k)."""
+        vector[self.indices] += self.values
+
     def bound(self) -> float:
         """Return the largest magnitude, 0 if nothing is sent."""
         return float(np.maximum.reduce(np.abs(self.values), initial=0))

@@ -13,6 +13,9 @@ KEY: Final = "journal-dir"
 """Name in the node config, or in the run config, of the folder."""
 
 
+_NOWHERE: Final = Journal(None)
+
+
 class ClientJournal:
     """One client's journal.
 
@@ -38,8 +41,10 @@ class ClientJournal:
             If the folder cannot be made.
         """
         folder = context.node_config.get(KEY) or context.run_config.get(KEY)
+        if not folder:
+            return cls(_NOWHERE, client)
         name = f"client-{file_name(client, '.jsonl')}"
-        return cls(Journal.within(str(folder) if folder else None, name), client)
+        return cls(Journal.within(str(folder), name), client)
 
     def agreed(self, stored: ClientLog | None, agreed: ClientLog, server_round: int) -> None:
         """Note what the server's ack has made of the log."""
@@ -57,7 +62,8 @@ class ClientJournal:
 
     def sent(self, position: Ack, server_round: int) -> None:
         """Note a message before it is sent."""
-        self._write("sent", server_round, position)
+        if self._journal:
+            self._write("sent", server_round, position)
 
     def _write(self, event: str, server_round: int, at: Ack, **values: object) -> None:
         self._journal.write(

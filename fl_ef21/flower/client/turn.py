@@ -1,9 +1,9 @@
 """One turn of a client: run the app, take the method's step, store the log last."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
@@ -52,8 +52,7 @@ class AppFailedError(Exception):
         self.reply = reply
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What an app has returned, and the signal that it means."""
 
     content: RecordDict
@@ -80,21 +79,21 @@ def take_turn(
         If message, arrays or instruction do not fit; nothing is stored then.
     """
     method = _method(instruction.method)
-    name, model = single_arrays(message.content)
+    content = message.content
+    name, model = single_arrays(content)
     shadow = None
     if instruction.downlink:
         model, shadow = receive_model(records, instruction, model)
     layout = Layout.of(model, instruction.exact_below)
-    wanted = instruction.signal == "update" or method.needs_previous
-    sent = layout.vector(model) if wanted else None
+    sent = None if _is_unused(instruction, method) else layout.vector(model)
     stored = ClientLog.load(records)
     log = _agreed_log(stored, client, instruction, method, layout)
     journal.agreed(stored, log, instruction.round)
 
     turn = Turn(log.committed.seq == 0, instruction.coin, instruction.step_size)
-    asked = {**entries(message.content), name: model}
+    asked = {**entries(content), name: model}
     if method.needs_previous:
-        asked |= _minibatch(message.content, instruction, client)
+        asked |= _minibatch(content, instruction, client)
         if not (turn.first or turn.full):
             last = log.state[MODEL]
             at_last = RecordDict({**asked, name: layout.arrays(last, layout.exact(model))})
@@ -138,6 +137,11 @@ def take_turn(
     return reply
 
 
+def _is_unused(instruction: Instruction, method: Method) -> bool:
+    """Whether nobody but the app needs the model that was sent."""
+    return instruction.signal == "gradient" and not method.needs_previous
+
+
 def single_arrays(content: RecordDict) -> tuple[str, ArrayRecord]:
     """Return the one ArrayRecord of a message and its name.
 
@@ -163,13 +167,14 @@ def _ask(
     reply = app(content)
     if reply.has_error():
         raise AppFailedError(reply)
-    name, returned = single_arrays(reply.content)
+    content = reply.content
+    name, returned = single_arrays(content)
     signal = layout.vector(returned)
     if instruction.signal == "update" and sent is not None:
         np.subtract(sent, signal, out=signal)
     if instruction.scale != 1:
         signal *= signal.dtype.type(instruction.scale)
-    return Answer(reply.content, name, returned, signal)
+    return Answer(content, name, returned, signal)
 
 
 def _minibatch(

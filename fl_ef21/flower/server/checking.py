@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from flwr.app import ArrayRecord, Message, MetricRecord
 from numpy.typing import NDArray
@@ -60,8 +60,7 @@ class Limits:
         return 2 * 8 * layout.size + layout.exact_nbytes + DENSE_OVERHEAD
 
 
-@dataclass(frozen=True)
-class CheckedReply:
+class CheckedReply(NamedTuple):
     """A reply that is well-formed; whether it fits the log is decided when it is applied."""
 
     node_id: int

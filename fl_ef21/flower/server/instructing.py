@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from logging import WARNING
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.common import log
@@ -20,8 +20,7 @@ from fl_ef21.flower.server.ledger import Ledger
 from fl_ef21.flower.server.meter import MessageSize, measure
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(NamedTuple):
     """What is one client's own in a round.
 
     Attributes

@@ -7,7 +7,7 @@ refuses.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from logging import WARNING
-from typing import Final
+from typing import Final, NamedTuple
 
 from flwr.app import Message
 from flwr.common import log
@@ -31,8 +31,7 @@ from fl_ef21.methods.mirrors import NoMirrorError
 _NOTHING: Final = Ack()
 
 
-@dataclass(frozen=True)
-class _Client:
+class _Client(NamedTuple):
     """What is known of one client."""
 
     last: Ack
