@@ -10,7 +10,7 @@ class _Unused:
     """In place of a generator where nothing is random: one takes longer to seed than to use."""
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise AssertionError(f"a compressor that says it is not random has asked for {name}")
+        raise AttributeError(f"a compressor that says it is not random has asked for {name}")
 
 
 UNUSED: Final = cast(np.random.Generator, _Unused())
