@@ -6,9 +6,9 @@ fᵢ(x) = ½ Σ_l h_il (x_l − c_il)², l = 1..d, in float64, with an integer a
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import inf
+from math import inf, prod
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Context, Message, MetricRecord, RecordDict
@@ -24,8 +24,12 @@ from fl_ef21.flower.client.mod import ef21_mod
 from fl_ef21.flower.server.strategy import ErrorFeedbackStrategy
 from fl_ef21.methods.downlink import from_text as downlink_from_text
 
-SHAPE: Final = (4, 2)
 DIMENSION: Final = 10
+
+Shapes: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
+
+ONE_ARRAY: Final[Shapes] = (("x", (DIMENSION,)),)
+LAYERS: Final[Shapes] = (("w", (4, 2)), ("b", (2,)))
 NOISE: Final = 0.03
 """Standard deviation of what a client adds to its gradient while faults go on: no two turns then
 have the same message."""
@@ -45,17 +49,20 @@ class Quadratics:
         Whether a client's function depends on six of the ten coordinates only.
     by_smoothness : bool
         Whether all clients count alike in f, in place of by their examples.
+    shapes : tuple
+        The float arrays of the model; an integer array is always there beside them.
     """
 
-    clients: int = 5
+    clients: int = 4
     seed: int = 0
     sparse: bool = False
     by_smoothness: bool = False
+    shapes: Shapes = ONE_ARRAY
 
     @cached_property
     def _numbers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         rng = np.random.default_rng(self.seed)
-        curvatures = rng.uniform(0.9, 1.1, (self.clients, DIMENSION))
+        curvatures = rng.uniform(0.97, 1.03, (self.clients, DIMENSION))
         if self.sparse:
             for i in range(self.clients):
                 curvatures[i, (np.arange(4) + 2 * i) % DIMENSION] = 0.0
@@ -78,14 +85,30 @@ class Quadratics:
 
     def gap(self, arrays: ArrayRecord) -> float:
         """Return ‖∇f(x)‖²."""
-        x = vector_of(arrays)
+        x = self.vector(arrays)
         weights = [1.0 if self.by_smoothness else self.examples(i) for i in range(self.clients)]
         gradients = [self.gradient(i, x) for i in range(self.clients)]
         return float(np.sum(np.average(gradients, axis=0, weights=weights) ** 2))
 
-    def configs(self) -> list[UserConfig]:
+    def vector(self, arrays: ArrayRecord) -> NDArray[np.float64]:
+        """Return the float arrays of the model as one vector."""
+        return np.concatenate([arrays[name].numpy().ravel() for name, _ in self.shapes])
+
+    def arrays(self, vector: NDArray[np.float64], count: int = 0) -> ArrayRecord:
+        """Return a vector as the model's arrays, with the integer one."""
+        arrays, start = {}, 0
+        for name, shape in self.shapes:
+            arrays[name] = Array(vector[start : start + prod(shape)].reshape(shape))
+            start += prod(shape)
+        return ArrayRecord({**arrays, "n": Array(np.asarray(count, np.int64))})
+
+    def configs(self, **more: str) -> list[UserConfig]:
         """Return one node configuration for each client."""
-        return [{"partition-id": i, "num-partitions": self.clients} for i in range(self.clients)]
+        return [{"partition-id": i, **more} for i in range(self.clients)]
+
+    def unnamed(self) -> list[UserConfig]:
+        """Return configurations that name no client: the node's id has to do."""
+        return [{"data": i} for i in range(self.clients)]
 
     def app(self, faulty: Callable[[], bool]) -> ClientApp:
         """Return the clients' app; while faults go on its gradients and weights are noisy."""
@@ -94,35 +117,19 @@ class Quadratics:
 
         @app.train()
         def train(message: Message, context: Context) -> Message:
-            client = int(context.node_config["partition-id"])
+            config = context.node_config
+            client = int(config.get("partition-id", config.get("data", 0)))
             arrays = message.content.array_records["arrays"]
-            gradient = self.gradient(client, vector_of(arrays))
+            gradient = self.gradient(client, self.vector(arrays))
             examples = self.examples(client)
             if faulty():
                 gradient = gradient + NOISE * rng.normal(size=DIMENSION) * (gradient != 0)
                 examples += int(rng.integers(5))
-            told = arrays_of(gradient, int(arrays["n"].numpy()) + client)
+            told = self.arrays(gradient, int(arrays["n"].numpy()) + client)
             metrics = MetricRecord({"num-examples": examples, "loss": 1.0})
             return Message(RecordDict({"arrays": told, "metrics": metrics}), reply_to=message)
 
         return app
-
-
-def vector_of(arrays: ArrayRecord) -> NDArray[np.float64]:
-    """Return the float arrays of the model as one vector."""
-    return np.concatenate([arrays["w"].numpy().ravel(), arrays["b"].numpy()])
-
-
-def arrays_of(vector: NDArray[np.float64], count: int = 0) -> ArrayRecord:
-    """Return a vector as the model's arrays, with the integer one."""
-    split = SHAPE[0] * SHAPE[1]
-    return ArrayRecord(
-        {
-            "w": Array(vector[:split].reshape(SHAPE)),
-            "b": Array(vector[split:]),
-            "n": Array(np.asarray(count, np.int64)),
-        }
-    )
 
 
 def _case(
@@ -134,15 +141,15 @@ def _case(
     **options: Any,  # noqa: ANN401 - those of the strategy
 ) -> Case:
     def build(**more: Any) -> ErrorFeedbackStrategy:  # noqa: ANN401
-        settings = {"step_size": 0.95, "signal": "gradient", "fraction_evaluate": 0.0}
+        settings = {"step_size": 1.0, "signal": "gradient", "fraction_evaluate": 0.0}
         return strategy(compressor_from_text(compressor), **settings | options | more)
 
     return Case(
         name=name,
         strategy=build,
         app=problem.app,
-        node_configs=problem.configs(),
-        arrays=lambda: arrays_of(np.zeros(DIMENSION)),
+        node_configs=lambda _folder: problem.configs(),
+        arrays=lambda: problem.arrays(np.zeros(DIMENSION)),
         gap=problem.gap,
         floor=floor,
     )
@@ -153,45 +160,60 @@ def _by_smoothness(case: Case, problem: Quadratics) -> Case:
     return replace(case, weight_of=lambda client, _: known[client])
 
 
+def _on_disk(case: Case, problem: Quadratics = Quadratics()) -> Case:  # noqa: B008 - frozen
+    return replace(
+        case,
+        name=f"{case.name}-on-disk",
+        node_configs=lambda folder: problem.configs(**{"state-dir": str(folder / "clients")}),
+    )
+
+
+def _unnamed(case: Case, problem: Quadratics = Quadratics()) -> Case:  # noqa: B008 - frozen
+    name = f"{case.name}-unnamed"
+    return replace(case, name=name, node_configs=lambda _folder: problem.unnamed())
+
+
+_LAYERED: Final = Quadratics(shapes=LAYERS)
 _EQUAL: Final = Quadratics(by_smoothness=True)
 
 CASES: Final[Mapping[str, Case]] = MappingProxyType(
     {
         case.name: case
         for case in (
-            _case("ef21", strategies.EF21, "topk:6", initialisation="compressed"),
-            _case("ef21-full", strategies.EF21, "topk:7|natural", initialisation="full"),
+            _case("ef21", strategies.EF21, "topk:7", initialisation="compressed"),
+            _on_disk(_case("ef21-sgdm", strategies.EF21SGDM, "topk:7", eta=0.9)),
+            _unnamed(_case("ef21", strategies.EF21, "topk:7", initialisation="zero")),
+            _case("ef21-full", strategies.EF21, "topk:8|natural", initialisation="full"),
             _case(
                 "ef21-pp",
                 strategies.EF21,
-                "topk:6",
-                fraction_train=0.6,
+                "topk:7",
+                fraction_train=0.75,
                 initialisation="compressed",
             ),
-            _case("ef21-layers", strategies.EF21, "topk:0.7", scope="layer", exact_below=3),
-            _case("ef21-low-rank", strategies.EF21, "lowrank:1", scope="layer"),
+            _case("ef21-layers", strategies.EF21, "topk:0.8", _LAYERED, scope="layer", exact_below=3),
+            _case("ef21-low-rank", strategies.EF21, "lowrank:1", _LAYERED, scope="layer"),
             _by_smoothness(
-                _case("ef21-w", strategies.EF21W, "topk:6", _EQUAL, smoothness=_EQUAL.smoothness),
+                _case("ef21-w", strategies.EF21W, "topk:7", _EQUAL, smoothness=_EQUAL.smoothness),
                 _EQUAL,
             ),
             _case("ef21-rf", strategies.EF21RareFeatures, "topk:4", Quadratics(sparse=True)),
-            _case("ef21+", strategies.EF21Plus, "topk:6"),
-            _case("ef21-sgdm", strategies.EF21SGDM, "topk:6", eta=0.9),
-            _case("ef21-page", strategies.EF21PAGE, "topk:6", probability=0.5),
-            _case("ef21-hb", strategies.EF21HB, "topk:5", momentum=0.1, step_size=0.8),
-            _case("econtrol", strategies.EControl, "topk:6", eta=0.4),
-            _case("ef21-bc", strategies.EF21BC, "topk:5", downlink_compressor=compressor_from_text("topk:6")),
+            _case("ef21+", strategies.EF21Plus, "topk:7"),
+            _case("ef21-sgdm", strategies.EF21SGDM, "topk:7", eta=0.9),
+            _case("ef21-page", strategies.EF21PAGE, "topk:7", probability=0.5),
+            _case("ef21-hb", strategies.EF21HB, "topk:7", momentum=0.05),
+            _case("econtrol", strategies.EControl, "topk:8", eta=0.5),
+            _case("ef21-bc", strategies.EF21BC, "topk:7", downlink_compressor=compressor_from_text("topk:7")),
             _case(
                 "ef21-p",
                 strategies.EF21,
-                "topk:5",
-                downlink=downlink_from_text("ef21-p:topk:6"),
-                step_size=0.7,
+                "topk:7",
+                downlink=downlink_from_text("ef21-p:topk:7"),
             ),
-            _case("diana", strategies.DIANA, "natural", step_size=0.8),
-            _case("marina", strategies.MARINA, "unbiased-randk:7", probability=0.5, step_size=0.5),
-            _case("dasha", strategies.DASHA, "unbiased-randk:7", step_size=0.5),
-            _case("ef14", strategies.EF14, "topk:6", floor=inf, step_size=0.3),
+            _case("diana", strategies.DIANA, "natural"),
+            _case("marina", strategies.MARINA, "unbiased-randk:8", probability=0.6, step_size=0.8),
+            _case("dasha", strategies.DASHA, "unbiased-randk:8", step_size=0.7),
+            _case("ef14", strategies.EF14, "topk:7", floor=inf, step_size=0.3),
         )
     }
 )

@@ -4,6 +4,7 @@ The checker reads the messages as clients send them, and asks the server only wh
 has accepted: the numbers and digests of its acks. What follows from these it works out itself.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from fl_ef21.compressors import Message as CompressedMessage
 from fl_ef21.compressors import Support
 from fl_ef21.engine.faults.grid import FaultyGrid
+from fl_ef21.engine.faults.states import log_records
 from fl_ef21.flower.client.log import ClientLog
 from fl_ef21.flower.client.mod import client_key
 from fl_ef21.flower.protocol import Ack, origin
@@ -89,9 +91,9 @@ class LogChecker:
     def __init__(self, weight_of: Callable[[str, float], float] = lambda _, m: m) -> None:
         self.accepted = self.rejoined = self.compared = 0
         self._weight_of = weight_of
-        self._sent: dict[tuple[str, Ack], Sent] = {}
+        self._sent: defaultdict[tuple[str, Ack], list[Sent]] = defaultdict(list)
         self._folded: dict[str, Folded] = {}
-        self._states: dict[tuple[str, Ack], Mapping[str, bytes]] = {}
+        self._states: dict[Ack, Mapping[str, bytes]] = {}
         self._excused: dict[str, int] = {}
 
     def begin(
@@ -101,7 +103,8 @@ class LogChecker:
         self._grid, self._strategy, self._arrays = grid, strategy, arrays
         self._layout = Layout.of(arrays, strategy.policy.exact_below)
         self._method = strategy.method.fitted(strategy.compressor, self._layout.size)
-        self._sent, self._folded, self._states, self._excused = {}, {}, {}, {}
+        self._folded, self._states, self._excused = {}, {}, {}
+        self._sent.clear()
 
     def tap(self, message: Message) -> None:
         """Note a reply as its client has sent it."""
@@ -111,14 +114,16 @@ class LogChecker:
         if not about.seq:  # a roll call
             return
         node = message.metadata.src_node_id
-        log, place = ClientLog.load(self._grid.contexts[node].state), self._grid.place_of(node)
+        log, place = ClientLog.load(log_records(self._grid.contexts[node])), self._grid.place_of(node)
         metrics = next(iter(message.content.metric_records.values()))
-        self._sent[about.client, about.position] = Sent(
-            place=place,
-            payload=payload,
-            weight=self._weight_of(about.client, float(metrics["num-examples"])),  # type: ignore[arg-type]
-            private=_bits(log.pending.private if log and log.pending else {}),
-            disturbed=self._grid.disturbed[place] if place is not None else -1,
+        self._sent[about.client, about.position].append(
+            Sent(
+                place=place,
+                payload=payload,
+                weight=self._weight_of(about.client, float(metrics["num-examples"])),  # type: ignore[arg-type]
+                private=_bits(log.pending.private if log and log.pending else {}),
+                disturbed=self._grid.disturbed[place] if place is not None else -1,
+            )
         )
 
     def after_round(self, row: RoundRecord, arrays: ArrayRecord) -> None:
@@ -136,7 +141,8 @@ class LogChecker:
         self._check_server(ledger, direction)
         self._check_clients(ledger)
         self._check_model(row, arrays, direction)
-        self._arrays, self._sent = arrays, {}
+        self._arrays = arrays
+        self._sent.clear()
 
     def _follow(self, ledger: Ledger, row: RoundRecord) -> list[str]:
         """Fold what was accepted in the round; return from whom."""
@@ -159,21 +165,22 @@ class LogChecker:
                 f"{len(accepted)} clients have moved"
             )
         for client in accepted:
-            self._fold(ledger.epoch, client, joined[client])
+            self._fold(ledger, row, client, joined[client])
         self.accepted += len(accepted)
         return accepted
 
-    def _fold(self, epoch: bytes, client: str, ack: Ack) -> None:
-        sent, before = self._sent.get((client, ack)), self._folded.get(client)
-        if sent is None:
+    def _fold(self, ledger: Ledger, row: RoundRecord, client: str, ack: Ack) -> None:
+        before = self._folded.get(client)
+        if (client, ack) not in self._sent:
             raise BrokenInvariantError(
                 f"message {ack} of {client} was accepted, which nobody sent in this round"
             )
+        sent = self._counted(ledger, client, self._sent[client, ack])
         joins = ack.seq == 1
         if before is None and not joins:
             raise BrokenInvariantError(f"the first message of {client} has number {ack.seq}")
         if joins or before is None:
-            last = Ack(0, origin(epoch, client))
+            last = Ack(0, origin(ledger.epoch, client, row.round))
         else:
             last = before.position
         digest = blake2b(sent.payload, digest_size=8, salt=last.digest, person=b"fl-ef21").digest()
@@ -193,7 +200,18 @@ class LogChecker:
         folded = Folded(ack, sent.weight, vector, sent.private, support, message)
         self._folded[client] = folded
         estimate = {ESTIMATE: vector.tobytes()} if self._remembers else {}
-        self._states[client, ack] = {**sent.private, **estimate}
+        self._states[ack] = {**sent.private, **estimate}
+
+    def _counted(self, ledger: Ledger, client: str, sent: list[Sent]) -> Sent:
+        """Return which of several messages with the same bytes the server has counted.
+
+        A client that takes its turn twice may send them with two weights.
+        """
+        estimate = ledger.estimate
+        if len(sent) > 1 and isinstance(estimate, RememberedEstimate):
+            weight = estimate.contributions()[client][0]
+            return next((one for one in sent if one.weight == weight), sent[-1])
+        return sent[-1]
 
     @property
     def _remembers(self) -> bool:
@@ -253,7 +271,7 @@ class LogChecker:
     def _check_clients(self, ledger: Ledger) -> None:
         """The clients' half of I2."""
         for place, context in self._grid.clients():
-            log, client = ClientLog.load(context.state), client_key(context)
+            log, client = ClientLog.load(log_records(context)), client_key(context)
             if log is None or log.epoch != ledger.epoch:
                 continue
             if log.committed.seq:
@@ -277,7 +295,7 @@ class LogChecker:
         return self._strategy.uses_supports or self._excused.get(client, 0) < disturbed
 
     def _check_state(self, client: str, position: Ack, log: ClientLog) -> None:
-        expected = self._states.get((client, position))
+        expected = self._states.get(position)
         if expected is None:
             raise BrokenInvariantError(
                 f"I2: {client} has committed {position}, which was never accepted"

@@ -11,6 +11,7 @@ from flwr.clientapp import ClientApp
 
 from fl_ef21.engine.faults.failing import FailingApp, flip_a_bit, told
 from fl_ef21.engine.faults.schedule import OF_EXCHANGES, OF_NODES, Fault, FaultKind, FaultSchedule
+from fl_ef21.engine.faults.states import NOTHING, StoredState, end_process
 from fl_ef21.engine.in_process import InProcessGrid
 from fl_ef21.flower.protocol.records import copy_records
 
@@ -25,6 +26,16 @@ FEWEST: Final = 2
 
 LOSING: Final[tuple[FaultKind, ...]] = ("lose-request", "kill-before")
 """Kinds after which the client does not take its turn."""
+
+DISTURBING: Final[tuple[FaultKind, ...]] = (
+    "kill-before",
+    "kill-after",
+    "kill-unwritten",
+    "lose-state",
+    "roll-back",
+    "repeat-request",
+)
+"""Kinds of a turn after which a client may have to join again."""
 
 UNANSWERED: Final[tuple[FaultKind, ...]] = ("lose-reply", "late-reply")
 
@@ -78,7 +89,7 @@ class FaultyGrid(InProcessGrid):
         self._next_node = max(self.contexts) + 1
         self._late: list[tuple[int, Message]] = []  # the exchange in which one comes
         self._arrived: list[Message] = []
-        self._states: dict[int, deque[RecordDict]] = {
+        self._states: dict[int, deque[StoredState]] = {
             fault.client: deque(maxlen=KEPT_STATES)
             for fault in schedule.faults
             if fault.kind == "roll-back"
@@ -161,35 +172,40 @@ class FaultyGrid(InProcessGrid):
         else:
             reply = self._deliver_with(fault, message, context)
         if place in self._states:
-            self._states[place].append(copy_records(context.state))
+            self._states[place].append(StoredState.of(context))
         if reply is not None:
             self._arrived.append(reply)
         return reply
 
     def _deliver_with(self, fault: Fault, message: Message, context: Context) -> Message | None:
-        kind, before = fault.kind, copy_records(context.state)
+        kind, before = fault.kind, StoredState.of(context)
         if kind == "roll-back" and not self._states[fault.client]:
             return super().deliver(message)
         self.injected[kind] += 1
-        if kind in ("kill-before", "lose-state"):
-            self._set_state(fault, context, RecordDict())
+        if kind in DISTURBING:
+            self.disturbed[fault.client] += 1
+        if kind == "kill-before":
+            end_process(context)
+        if kind == "lose-state":
+            NOTHING.bring_back(context)
         if kind == "roll-back":
             states = self._states[fault.client]
-            self._set_state(fault, context, copy_records(states[fault.detail % len(states)]))
+            states[fault.detail % len(states)].bring_back(context)
         if kind in LOSING:
             return None
         with told(context, kind):
             reply = super().deliver(message)
+        if kind in DISTURBING:
+            self.disturbed[fault.client] += 1
         if kind == "repeat-request":
-            self._set_state(fault, context, context.state)
             first, reply = reply, super().deliver(message)
             if fault.detail % 2:
                 first, reply = reply, first
             self._hold(first, fault)
         if kind == "kill-after":
-            self._set_state(fault, context, RecordDict())
+            end_process(context)
         if kind == "kill-unwritten":
-            self._set_state(fault, context, before)
+            before.bring_back(context)
         return None if reply is None else self._send(fault, reply)
 
     def _send(self, fault: Fault, reply: Message) -> Message | None:
@@ -206,10 +222,6 @@ class FaultyGrid(InProcessGrid):
         """Let a reply arrive in a later exchange."""
         if reply is not None:
             self._late.append((self.exchange + 1 + fault.detail % LATEST, reply))
-
-    def _set_state(self, fault: Fault, context: Context, state: RecordDict) -> None:
-        context.state = state
-        self.disturbed[fault.client] += 1
 
     def _fault_of(self, place: int) -> Fault | None:
         """Return the fault of a client's turn in this exchange."""
@@ -244,7 +256,7 @@ class FaultyGrid(InProcessGrid):
         if not self._disconnect(fault):
             return False
         if fault.kind == "new-node-empty":
-            self._set_state(fault, self._away[fault.client], RecordDict())
+            end_process(self._away[fault.client])
         return self._connect(fault.client)
 
     def _leave(self, fault: Fault) -> bool:
@@ -252,7 +264,7 @@ class FaultyGrid(InProcessGrid):
         if len(self._nodes) - len(self._away) <= FEWEST or not self._disconnect(fault):
             return False
         if fault.kind == "leave-empty":
-            self._set_state(fault, self._away[fault.client], RecordDict())
+            end_process(self._away[fault.client])
         return True
 
     def _join(self, fault: Fault) -> bool:

@@ -83,7 +83,7 @@ OF_NODES: Final[tuple[FaultKind, ...]] = (
 """Kinds by which nodes come and go, whether they are instructed in the exchange or not."""
 
 _WEIGHTS: Final[Mapping[FaultKind, float]] = MappingProxyType(
-    {"lose-reply": 4, "lose-request": 2, "late-reply": 2, "join": 3}
+    {"lose-reply": 3, "join": 3}
 )
 _SOME: Final = 2**16
 
@@ -155,9 +155,9 @@ class FaultSchedule:
         cls,
         seed: int,
         *,
-        clients: int = 5,
-        exchanges: int = 16,
-        rate: float = 0.2,
+        clients: int = 4,
+        exchanges: int = 12,
+        rate: float = 0.3,
         crash_rate: float = 0.05,
         kinds: Iterable[FaultKind] = get_args(FaultKind),
     ) -> Self:

@@ -6,6 +6,8 @@ fails fails again.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
@@ -38,8 +40,8 @@ class Case:
     app : callable
         From the Grid's clock, which returns whether faults still go on, to the clients' app,
         whose last mod is ``failing_mod``.
-    node_configs : sequence of mapping
-        One for each client.
+    node_configs : callable
+        From a folder that lasts as long as the run to one node configuration for each client.
     arrays : callable
         Returns the first model.
     gap : callable
@@ -53,7 +55,7 @@ class Case:
     name: str
     strategy: Callable[..., ErrorFeedbackStrategy]
     app: Callable[[Callable[[], bool]], ClientApp]
-    node_configs: Sequence[UserConfig]
+    node_configs: Callable[[Path], Sequence[UserConfig]]
     arrays: Callable[[], ArrayRecord]
     gap: Callable[[ArrayRecord], float]
     floor: float = 1e-24
@@ -116,6 +118,8 @@ class Simulation:
         What runs.
     schedule : FaultSchedule
         What goes wrong.
+    folder : Path
+        For what lasts longer than a process, of clients and server; empty at first.
     max_rounds : int
         After which a run that has not reached its floor is a failure.
     watch : callable, optional
@@ -126,6 +130,7 @@ class Simulation:
         self,
         case: Case,
         schedule: FaultSchedule,
+        folder: Path,
         *,
         max_rounds: int = 400,
         watch: Callable[[RoundRecord, float], None] = lambda _row, _gap: None,
@@ -134,7 +139,7 @@ class Simulation:
         self.checker = LogChecker(case.weight_of)
         self.grid = FaultyGrid(
             case.app(lambda: not self.grid.is_over),
-            case.node_configs,
+            case.node_configs(folder),
             schedule,
             tap=self.checker.tap,
             rollback=schedule.seed % 2 == 0,
@@ -224,4 +229,5 @@ class Simulation:
 
 def simulate(case: Case, schedule: FaultSchedule, **options: Any) -> Outcome:  # noqa: ANN401
     """Run a case under a schedule; parameters are those of :class:`Simulation`."""
-    return Simulation(case, schedule, **options).run()
+    with TemporaryDirectory(prefix="fl-ef21-faults-") as folder:
+        return Simulation(case, schedule, Path(folder), **options).run()
