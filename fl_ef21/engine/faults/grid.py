@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
@@ -38,6 +38,11 @@ DISTURBING: Final[tuple[FaultKind, ...]] = (
 """Kinds of a turn after which a client may have to join again."""
 
 UNANSWERED: Final[tuple[FaultKind, ...]] = ("lose-reply", "late-reply")
+
+
+class _Twin(NamedTuple):
+    client: int
+    until: int
 
 
 class ServerCrashedError(RuntimeError):
@@ -85,7 +90,7 @@ class FaultyGrid(InProcessGrid):
         self.disturbed: Counter[int] = Counter()
         self._nodes: list[int | None] = list(self.contexts)
         self._away: dict[int, Context] = {}
-        self._twins: list[tuple[int, int]] = []  # the exchange in which one goes, and its node
+        self._twins: dict[int, _Twin] = {}
         self._next_node = max(self.contexts) + 1
         self._late: list[tuple[int, Message]] = []  # the exchange in which one comes
         self._arrived: list[Message] = []
@@ -165,6 +170,9 @@ class FaultyGrid(InProcessGrid):
         node_id = message.metadata.dst_node_id
         place, context = self.place_of(node_id), self.contexts.get(node_id)
         if place is None or context is None:
+            if node_id in self._twins:
+                # With a folder in common it takes turns in the other's place.
+                self.disturbed[self._twins[node_id].client] += 1
             return super().deliver(message)
         fault = self._fault_of(place)
         if fault is None:
@@ -242,9 +250,9 @@ class FaultyGrid(InProcessGrid):
 
     def _change_nodes(self) -> None:
         """Let nodes come and go at the beginning of an exchange."""
-        for _, node in [twin for twin in self._twins if twin[0] <= self.exchange or self.is_over]:
-            del self.contexts[node]
-        self._twins = [twin for twin in self._twins if twin[1] in self.contexts]
+        for node, twin in list(self._twins.items()):
+            if twin.until <= self.exchange or self.is_over:
+                del self.contexts[node], self._twins[node]
         for fault in self.schedule.of(self.exchange):
             if fault.kind in _CHANGES and _CHANGES[fault.kind](self, fault):
                 self.injected[fault.kind] += 1
@@ -282,7 +290,7 @@ class FaultyGrid(InProcessGrid):
             RecordDict() if fault.detail % 2 else copy_records(context.state),
             dict(context.run_config),
         )
-        self._twins.append((self.exchange + 1 + fault.detail % LATEST, twin))
+        self._twins[twin] = _Twin(fault.client, self.exchange + 1 + fault.detail % LATEST)
         self.disturbed[fault.client] += 1
         return True
 
