@@ -49,6 +49,8 @@ class Quadratics:
         Whether a client's function depends on six of the ten coordinates only.
     by_smoothness : bool
         Whether all clients count alike in f, in place of by their examples.
+    steady : bool
+        Whether a client always says the same number of examples.
     shapes : tuple
         The float arrays of the model; an integer array is always there beside them.
     """
@@ -57,6 +59,7 @@ class Quadratics:
     seed: int = 0
     sparse: bool = False
     by_smoothness: bool = False
+    steady: bool = False
     shapes: Shapes = ONE_ARRAY
 
     @cached_property
@@ -124,7 +127,7 @@ class Quadratics:
             examples = self.examples(client)
             if faulty():
                 gradient = gradient + NOISE * rng.normal(size=DIMENSION) * (gradient != 0)
-                examples += int(rng.integers(5))
+                examples += 0 if self.steady else int(rng.integers(5))
             told = self.arrays(gradient, int(arrays["n"].numpy()) + client)
             metrics = MetricRecord({"num-examples": examples, "loss": 1.0})
             return Message(RecordDict({"arrays": told, "metrics": metrics}), reply_to=message)
@@ -161,10 +164,22 @@ def _by_smoothness(case: Case, problem: Quadratics) -> Case:
 
 
 def _on_disk(case: Case, problem: Quadratics = Quadratics()) -> Case:  # noqa: B008 - frozen
+    """Return a case in which clients keep their logs on disk, and the server all that it has."""
     return replace(
         case,
         name=f"{case.name}-on-disk",
         node_configs=lambda folder: problem.configs(**{"state-dir": str(folder / "clients")}),
+        server=lambda folder: {"checkpoint_dir": folder / "server", "mirror": "disk"},
+    )
+
+
+def _resumed(case: Case, every: int = 1) -> Case:
+    """Return a case whose server goes on from a checkpoint."""
+    name = f"{case.name}-resumed" + (f"-{every}" if every > 1 else "")
+    return replace(
+        case,
+        name=name,
+        server=lambda folder: {"checkpoint_dir": folder / "server", "checkpoint_every": every},
     )
 
 
@@ -174,6 +189,8 @@ def _unnamed(case: Case, problem: Quadratics = Quadratics()) -> Case:  # noqa: B
 
 
 _LAYERED: Final = Quadratics(shapes=LAYERS)
+_STEADY: Final = Quadratics(steady=True)
+_BROADCAST: Final = compressor_from_text("topk:7")
 _EQUAL: Final = Quadratics(by_smoothness=True)
 
 CASES: Final[Mapping[str, Case]] = MappingProxyType(
@@ -183,6 +200,15 @@ CASES: Final[Mapping[str, Case]] = MappingProxyType(
             _case("ef21", strategies.EF21, "topk:7", initialisation="compressed"),
             _on_disk(_case("ef21-sgdm", strategies.EF21SGDM, "topk:7", eta=0.9)),
             _unnamed(_case("ef21", strategies.EF21, "topk:7", initialisation="zero")),
+            _resumed(_case("ef21", strategies.EF21, "topk:7", min_replies=2)),
+            _resumed(_case("econtrol", strategies.EControl, "topk:8", eta=0.5), every=3),
+            _resumed(
+                _case("ef21-bc", strategies.EF21BC, "topk:7", downlink_compressor=_BROADCAST)
+            ),
+            _case("ef21-no-mirror", strategies.EF21, "topk:7", _STEADY, mirror="off"),
+            _resumed(
+                _case("diana-no-mirror", strategies.DIANA, "natural", _STEADY, mirror="off")
+            ),
             _case("ef21-full", strategies.EF21, "topk:8|natural", initialisation="full"),
             _case(
                 "ef21-pp",
@@ -203,7 +229,7 @@ CASES: Final[Mapping[str, Case]] = MappingProxyType(
             _case("ef21-page", strategies.EF21PAGE, "topk:7", probability=0.5),
             _case("ef21-hb", strategies.EF21HB, "topk:7", momentum=0.05),
             _case("econtrol", strategies.EControl, "topk:8", eta=0.5),
-            _case("ef21-bc", strategies.EF21BC, "topk:7", downlink_compressor=compressor_from_text("topk:7")),
+            _case("ef21-bc", strategies.EF21BC, "topk:7", downlink_compressor=_BROADCAST),
             _case(
                 "ef21-p",
                 strategies.EF21,

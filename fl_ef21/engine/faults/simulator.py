@@ -50,6 +50,9 @@ class Case:
         What ``gap`` has to reach once faults have stopped; infinite for methods that cannot.
     weight_of : callable
         mᵢ from client key and number of examples.
+    server : callable
+        From a folder that lasts as long as the run to what else the strategy is given, such as
+        ``checkpoint_dir``; with it a server that has died goes on from its last checkpoint.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Case:
     gap: Callable[[ArrayRecord], float]
     floor: float = 1e-24
     weight_of: Callable[[str, float], float] = lambda _, examples: examples
+    server: Callable[[Path], Mapping[str, Any]] = lambda _: {}
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,7 @@ class Simulation:
         watch: Callable[[RoundRecord, float], None] = lambda _row, _gap: None,
     ) -> None:
         self._case, self._max_rounds, self._watch = case, max_rounds, watch
+        self._server = dict(case.server(folder))
         self.checker = LogChecker(case.weight_of)
         self.grid = FaultyGrid(
             case.app(lambda: not self.grid.is_over),
@@ -180,19 +185,33 @@ class Simulation:
     def _serve(self) -> bool:
         """Let one server live; return whether it came to the end of its rounds."""
         strategy = self._case.strategy(
-            train_metrics_aggr_fn=self._aggregation(), seed=self.grid.schedule.seed
+            train_metrics_aggr_fn=self._aggregation(),
+            seed=self.grid.schedule.seed,
+            **self._server,
         )
-        self.checker.begin(self.grid, strategy, self._arrays)
+        checkpoint = self._last_checkpoint()
+        if checkpoint is None:
+            self.checker.begin(self.grid, strategy, self._arrays)
+        else:
+            self.checker.resume(strategy, checkpoint)
+        left = self._max_rounds - self._rounds
         try:
             strategy.start(
                 self.grid,
                 self._arrays,
-                num_rounds=self._max_rounds - self._rounds,
+                num_rounds=left + (checkpoint or 0),
                 callbacks=[self._after_round],
+                resume_from=None if checkpoint is None else self._server["checkpoint_dir"],
             )
         except ServerCrashedError:
             return False
         return True
+
+    def _last_checkpoint(self) -> int | None:
+        """Return the round of the last checkpoint, if there is any."""
+        folder = self._server.get("checkpoint_dir")
+        names = sorted(path.stem for path in Path(folder).glob("*.checkpoint")) if folder else []
+        return int(names[-1].split("-")[-1]) if names else None
 
     def _aggregation(self) -> MetricsAggregator:
         def aggregate(records: list[RecordDict], weighted_by_key: str) -> MetricRecord:
