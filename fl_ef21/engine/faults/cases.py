@@ -202,13 +202,9 @@ CASES: Final[Mapping[str, Case]] = MappingProxyType(
             _unnamed(_case("ef21", strategies.EF21, "topk:7", initialisation="zero")),
             _resumed(_case("ef21", strategies.EF21, "topk:7", min_replies=2)),
             _resumed(_case("econtrol", strategies.EControl, "topk:8", eta=0.5), every=3),
-            _resumed(
-                _case("ef21-bc", strategies.EF21BC, "topk:7", downlink_compressor=_BROADCAST)
-            ),
+            _resumed(_case("ef21-bc", strategies.EF21BC, "topk:7", downlink_compressor=_BROADCAST)),
             _case("ef21-no-mirror", strategies.EF21, "topk:7", _STEADY, mirror="off"),
-            _resumed(
-                _case("diana-no-mirror", strategies.DIANA, "natural", _STEADY, mirror="off")
-            ),
+            _resumed(_case("diana-no-mirror", strategies.DIANA, "natural", _STEADY, mirror="off")),
             _case("ef21-full", strategies.EF21, "topk:8|natural", initialisation="full"),
             _case(
                 "ef21-pp",
@@ -217,7 +213,9 @@ CASES: Final[Mapping[str, Case]] = MappingProxyType(
                 fraction_train=0.75,
                 initialisation="compressed",
             ),
-            _case("ef21-layers", strategies.EF21, "topk:0.8", _LAYERED, scope="layer", exact_below=3),
+            _case(
+                "ef21-layers", strategies.EF21, "topk:0.8", _LAYERED, scope="layer", exact_below=3
+            ),
             _case("ef21-low-rank", strategies.EF21, "lowrank:1", _LAYERED, scope="layer"),
             _by_smoothness(
                 _case("ef21-w", strategies.EF21W, "topk:7", _EQUAL, smoothness=_EQUAL.smoothness),

@@ -97,9 +97,7 @@ class LogChecker:
         self._states: dict[Ack, Mapping[str, bytes]] = {}
         self._excused: dict[str, int] = {}
 
-    def begin(
-        self, grid: FaultyGrid, strategy: ErrorFeedbackStrategy, arrays: ArrayRecord
-    ) -> None:
+    def begin(self, grid: FaultyGrid, strategy: ErrorFeedbackStrategy, arrays: ArrayRecord) -> None:
         """Begin with a server that knows nothing of the messages before, and its first model."""
         self._grid, self._strategy, self._arrays = grid, strategy, arrays
         self._layout = Layout.of(arrays, strategy.policy.exact_below)
@@ -127,7 +125,10 @@ class LogChecker:
         if not about.seq:  # a roll call
             return
         node = message.metadata.src_node_id
-        log, place = ClientLog.load(log_records(self._grid.contexts[node])), self._grid.place_of(node)
+        log, place = (
+            ClientLog.load(log_records(self._grid.contexts[node])),
+            self._grid.place_of(node),
+        )
         metrics = next(iter(message.content.metric_records.values()))
         self._sent[about.client, about.position].append(
             Sent(
@@ -340,7 +341,9 @@ class LogChecker:
         before, after = self._layout.vector(self._arrays), self._layout.vector(arrays)
         if row.instructed and row.clients < self._strategy.min_replies:
             if before.tobytes() != after.tobytes():
-                raise BrokenInvariantError(f"the model moved in round {row.round} by {row.clients} messages")
+                raise BrokenInvariantError(
+                    f"the model moved in round {row.round} by {row.clients} messages"
+                )
             return
         model = self._strategy.model
         if model.downlink is None and model.server == Descent() and not self._counts_silent:

@@ -82,9 +82,7 @@ OF_NODES: Final[tuple[FaultKind, ...]] = (
 )
 """Kinds by which nodes come and go, whether they are instructed in the exchange or not."""
 
-_WEIGHTS: Final[Mapping[FaultKind, float]] = MappingProxyType(
-    {"lose-reply": 3, "join": 3}
-)
+_WEIGHTS: Final[Mapping[FaultKind, float]] = MappingProxyType({"lose-reply": 3, "join": 3})
 _SOME: Final = 2**16
 
 
