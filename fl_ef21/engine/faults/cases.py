@@ -105,6 +105,11 @@ class Quadratics:
             start += prod(shape)
         return ArrayRecord({**arrays, "n": Array(np.asarray(count, np.int64))})
 
+    def loss(self, client: int, x: NDArray[np.float64]) -> float:
+        """Return fᵢ(x)."""
+        curvatures, centres = self._numbers
+        return 0.5 * float(np.sum(curvatures[client] * (x - centres[client]) ** 2))
+
     def configs(self, **more: str) -> list[UserConfig]:
         """Return one node configuration for each client."""
         return [{"partition-id": i, **more} for i in range(self.clients)]
@@ -123,13 +128,14 @@ class Quadratics:
             config = context.node_config
             client = int(config.get("partition-id", config.get("data", 0)))
             arrays = message.content.array_records["arrays"]
-            gradient = self.gradient(client, self.vector(arrays))
+            x = self.vector(arrays)
+            gradient = self.gradient(client, x)
             examples = self.examples(client)
             if faulty():
                 gradient = gradient + NOISE * rng.normal(size=DIMENSION) * (gradient != 0)
                 examples += 0 if self.steady else int(rng.integers(5))
             told = self.arrays(gradient, int(arrays["n"].numpy()) + client)
-            metrics = MetricRecord({"num-examples": examples, "loss": 1.0})
+            metrics = MetricRecord({"num-examples": examples, "loss": self.loss(client, x)})
             return Message(RecordDict({"arrays": told, "metrics": metrics}), reply_to=message)
 
         return app
@@ -192,6 +198,9 @@ _LAYERED: Final = Quadratics(shapes=LAYERS)
 _STEADY: Final = Quadratics(steady=True)
 _BROADCAST: Final = compressor_from_text("topk:7")
 _EQUAL: Final = Quadratics(by_smoothness=True)
+
+AUTOMATIC: Final = _case("ef21-auto", strategies.EF21, "topk:7", step_size="auto")
+"""A case that reads the clients' losses too."""
 
 CASES: Final[Mapping[str, Case]] = MappingProxyType(
     {
