@@ -121,7 +121,7 @@ def target_table(targets: Sequence[Target]) -> Table:
             target.name,
             f"{number(target.value)} {target.unit}".strip(),
             f"{sign} {number(target.limit)} {target.unit}".strip(),
-            f"{target.value / target.limit:.3f}",
+            f"{target.value / target.limit:.3f}" if target.limit else "",
             "[green]met[/]" if target.met else "[bold red]MISSED[/]",
         )
     return table

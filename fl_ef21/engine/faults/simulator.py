@@ -149,9 +149,9 @@ class Simulation:
             tap=self.checker.tap,
             rollback=schedule.seed % 2 == 0,
         )
-        self._arrays = case.arrays()
+        self.arrays = case.arrays()
         self._rounds = self._crashes = self._recovery = self._rejections = self._failures = 0
-        self._gap = case.gap(self._arrays)
+        self._gap = case.gap(self.arrays)
 
     def run(self) -> Outcome:
         """Run until the floor is reached; an invariant that breaks is part of the outcome."""
@@ -191,14 +191,14 @@ class Simulation:
         )
         checkpoint = self._last_checkpoint()
         if checkpoint is None:
-            self.checker.begin(self.grid, strategy, self._arrays)
+            self.checker.begin(self.grid, strategy, self.arrays)
         else:
             self.checker.resume(strategy, checkpoint)
         left = self._max_rounds - self._rounds
         try:
             strategy.start(
                 self.grid,
-                self._arrays,
+                self.arrays,
                 num_rounds=left + (checkpoint or 0),
                 callbacks=[self._after_round],
                 resume_from=None if checkpoint is None else self._server["checkpoint_dir"],
@@ -222,7 +222,7 @@ class Simulation:
 
     def _after_round(self, row: RoundRecord, arrays: ArrayRecord) -> None:
         self.checker.after_round(row, arrays)
-        self._arrays, self._gap = arrays, self._case.gap(arrays)
+        self.arrays, self._gap = arrays, self._case.gap(arrays)
         self._rounds += 1
         self._rejections += row.rejections
         self._failures += row.failures
