@@ -20,16 +20,19 @@ from fl_ef21.problems import Objective, Together
 FEDAVG = Path(__file__).parent / "fedavg"
 
 
-def phishing_app(objectives: tuple[Objective, ...]) -> ClientApp:
-    """Return an app whose clients get their gradients from one product for all of them."""
-    app, together = ClientApp(mods=[ef21_mod]), Together(objectives)
+def phishing_app(objectives: tuple[Objective, ...], *, together: bool = True) -> ClientApp:
+    """Return an app whose clients get their gradients from one product for all, or each by one."""
+    app, known = ClientApp(mods=[ef21_mod]), Together(objectives)
+
+    def gradient(client: int, x: np.ndarray) -> np.ndarray:
+        return known.gradient(client, x) if together else objectives[client].gradient(x)
 
     @app.train()
     def train(message: Message, context) -> Message:
         client = context.node_config["partition-id"]
         x = message.content["arrays"]["x"].numpy()
         metrics = {"num-examples": len(objectives[client].targets)}
-        return answer(message, {"x": together.gradient(client, x)}, metrics)
+        return answer(message, {"x": gradient(client, x)}, metrics)
 
     return app
 

@@ -262,7 +262,7 @@ def _check_factors(message: LowRankMessage) -> None:
 def _check_values(*arrays: Vector) -> None:
     for values in arrays:
         dtype_number(values.dtype)
-        if not np.logical_and.reduce(np.isfinite(values)):
+        if not np.logical_and.reduce(np.isfinite(values), axis=None):
             raise WireError("values are not all finite: they would be refused on arrival")
 
 
