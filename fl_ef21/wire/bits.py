@@ -84,6 +84,8 @@ def _unpack_few(data: bytes | memoryview, count: int, width: int) -> Numbers:
     joined, mask = int.from_bytes(data, "little"), (1 << width) - 1
     if joined >> (count * width):
         raise WireError(SPARE_BITS)
+    if count == 1:
+        return np.array([joined], np.int64)
     return np.array([joined >> (place * width) & mask for place in range(count)], np.int64)
 
 

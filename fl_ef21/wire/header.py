@@ -7,6 +7,7 @@ from fl_ef21.wire.reader import Reader, varint
 
 MAGIC: Final = b"\xef\x21"
 VERSION: Final = 1
+_START: Final = MAGIC + bytes([VERSION])
 MAX_SIZE: Final = 2**40
 """Largest dimension that a header may state: above any model, below any overflow."""
 
@@ -62,6 +63,8 @@ def decode_start(reader: Reader) -> None:
     WireError
         If the bytes are none of ours, or of another version.
     """
+    if reader.skip(_START):
+        return
     magic = bytes(reader.take(min(2, reader.left), "magic"))
     if magic != MAGIC:
         raise WireError(f"magic is {magic.hex()!r} instead of {MAGIC.hex()!r}")

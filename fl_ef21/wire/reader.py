@@ -33,6 +33,14 @@ class Reader:
         self._position = end
         return self._data[start:end]
 
+    def skip(self, expected: bytes) -> bool:
+        """Go over the next bytes if they are the expected ones, and return whether they are."""
+        end = self._position + len(expected)
+        found = self._data[self._position : end] == expected
+        if found:
+            self._position = end
+        return found
+
     def byte(self, field: str) -> int:
         """Return the next byte."""
         position = self._position
@@ -45,6 +53,10 @@ class Reader:
         """Return the next LEB128 varint, which has to lie in [low, high] and be no longer than
         needed.
         """
+        number = self._data[self._position] if self._position < self._length else 0x80
+        if number < 0x80 and low <= number <= high:
+            self._position += 1
+            return number
         number = 0
         for shift in range(0, high.bit_length() + 7, 7):
             byte = self.byte(field)
