@@ -170,10 +170,10 @@ class RememberedEstimate(Estimate):
         for place, values in message.pieces():
             before = self._mirrors.read(client, place)
             after = before + values
-            moved = self._sum[place] + weight * (after.astype(np.float64) - before)
+            moved = self._sum[place] + weight * (after.astype(np.float64, copy=False) - before)
             # Where a large term leaves, the digits of the small ones are gone with it.
             leaving = weight * np.abs(before, dtype=np.float64)
-            if (leaving > LOST_DIGITS * np.abs(moved)).any():
+            if np.logical_or.reduce(leaving > LOST_DIGITS * np.abs(moved)):
                 self._stale = True
             self._mirrors.write(client, place, after)
             self._sum[place] = moved

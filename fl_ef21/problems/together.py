@@ -49,7 +49,8 @@ class Together:
         self._loss = objectives[0].loss
         counts = np.array([len(o.targets) for o in objectives])
         clients, columns = len(counts), objectives[0].features.shape[1]
-        self._targets = np.concatenate([o.targets for o in objectives])
+        # As floats, which products with scores make of them each time.
+        self._targets = np.concatenate([o.targets for o in objectives]).astype(np.float64)
         # Every client's columns get a place of their own: one product then sums up each client's
         # rows by themselves.
         rows = csr_array(vstack([o.features for o in objectives], format="csr"))

@@ -137,12 +137,12 @@ def _restricted(message: Message, support: Support) -> Message:
 
 def _encode(message: Message, *, fresh: bool = False) -> bytes:
     _check(message)
-    if isinstance(message, Fresh) and not fresh:
-        return _encode(message.message, fresh=True)
     if isinstance(message, Sparse):
         code, values = encode_values(message.values, message.step)
         head = _head(SPARSE, message, message.indices.size, fresh, code)
         return head + encode_indices(message.indices, message.size) + values
+    if isinstance(message, Fresh) and not fresh:
+        return _encode(message.message, fresh=True)
     if isinstance(message, Dense):
         code, values = encode_values(message.values, message.step)
         return _head(DENSE, message, message.size, fresh, code) + values
@@ -231,7 +231,10 @@ def _check(message: Message) -> None:
             f"{type(message).__name__} of size {getattr(message, 'size', None)} is no message of "
             f"size 1 to {MAX_SIZE}"
         )
-    if isinstance(message, Parts):
+    if isinstance(message, Sparse):  # first: the others take Python longer to rule out
+        _check_values(message.values)
+        _check_indices(message)
+    elif isinstance(message, Parts):
         if any(isinstance(p, Parts | Fresh) or p.dtype != message.dtype for p in message.parts):
             raise WireError("parts are of one dtype, and none of them is in parts itself or fresh")
     elif isinstance(message, LowRankMessage):
@@ -241,9 +244,6 @@ def _check(message: Message) -> None:
         if message.values.ndim != 1:
             raise WireError(f"values of shape {message.values.shape} are not one-dimensional")
         _check_values(message.values)
-    elif isinstance(message, Sparse):
-        _check_values(message.values)
-        _check_indices(message)
 
 
 def _check_factors(message: LowRankMessage) -> None:

@@ -123,13 +123,11 @@ def copy_state(state: RecordDict) -> RecordDict:
 
     They are never changed, but replaced by others.
     """
-    return filled(
-        RecordDict,
-        {
-            name: record if name.startswith(OURS) else _copy(record)
-            for name, record in entries(state).items()
-        },
-    )
+    copied = dict(entries(state))
+    for name, record in copied.items():
+        if not name.startswith(OURS):
+            copied[name] = _copy(record)
+    return filled(RecordDict, copied)
 
 
 def _copy(

@@ -7,7 +7,7 @@ tests compare it with the bytes.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -51,8 +51,13 @@ def record_lengths(record: ArrayRecord | ConfigRecord | MetricRecord) -> Lengths
     """
     kind = type(record)
     if kind is ArrayRecord:
-        keys = tuple(_array_record_keys(entries(record)))
-        return sum(key % _PLACE for key in keys), keys
+        arrays = tuple(
+            [
+                (name, a.dtype, tuple(a.shape), a.stype, _data_length(a))
+                for name, a in entries(record).items()
+            ]
+        )
+        return _array_record_lengths(arrays)
     if kind is ConfigRecord or kind is MetricRecord:
         body = _values(entries(record))
         length = len(kind.__name__) + len(str(body)) + 3 + body
@@ -105,14 +110,25 @@ def _constant_metadata(
     return numbers + tasks + texts
 
 
-def _array_record_keys(arrays: Mapping[str, Array]) -> Iterator[int]:
-    for array in arrays.values():
-        length = array.data_length if isinstance(array, LiveArray) else len(array.data)
-        yield from _array_keys(array.dtype, tuple(array.shape), array.stype, length)
-    yield _array_record_key(tuple(arrays))
+def _data_length(array: Array) -> int:
+    return array.data_length if type(array) is LiveArray else len(array.data)
 
 
 @lru_cache(maxsize=4096)
+def _array_record_lengths(
+    arrays: tuple[tuple[str, str, tuple[int, ...], str, int], ...],
+) -> Lengths:
+    """Return the lengths for arrays by their names, dtypes, shapes, types and bytes of data."""
+    names = tuple(name for name, *_ in arrays)
+    keys = [
+        key
+        for _, dtype, shape, stype, length in arrays
+        for key in _array_keys(dtype, shape, stype, length)
+    ]
+    keys.append(_key("ArrayRecord", len(names), _references(names)))
+    return sum(key % _PLACE for key in keys), tuple(keys)
+
+
 def _array_keys(dtype: str, shape: tuple[int, ...], stype: str, length: int) -> tuple[int, ...]:
     """Return the keys of an array and of its chunks."""
     starts = range(0, length, FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE)
@@ -125,11 +141,6 @@ def _array_keys(dtype: str, shape: tuple[int, ...], stype: str, length: int) -> 
     }
     array = _key("Array", len(chunks), len(json.dumps(about)))
     return (*(_key("ArrayChunk", 0, chunk) for chunk in chunks), array)
-
-
-@lru_cache(maxsize=256)
-def _array_record_key(names: tuple[str, ...]) -> int:
-    return _key("ArrayRecord", len(names), _references(names))
 
 
 def _references(names: tuple[str, ...]) -> int:
