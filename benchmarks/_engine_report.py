@@ -90,7 +90,7 @@ def _draw_scaling(axes: Axes, rows: Sequence[Any]) -> None:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("clients")
     axes.set_ylabel("µs of a client's message")
-    axes.set_title("Level: cost grows as clients and rounds do", loc="left")
+    axes.set_title("Cost of a message: level where growth is linear", loc="left")
     axes.legend(frameon=False, fontsize=9)
 
 
