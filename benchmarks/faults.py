@@ -20,7 +20,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy is imported
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import flwr  # noqa: F401 - sets the level of its logger, which is set again below
-from _faults_naive import Curve, curves, curve_table, draw
+from _faults_naive import Curve, curve_table, curves, draw
 from _report import (
     Stopwatch,
     Target,

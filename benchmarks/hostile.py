@@ -31,7 +31,7 @@ from _report import (
 from rich.progress import Progress
 
 from fl_ef21.engine.faults.cases import AUTOMATIC, CASES
-from fl_ef21.engine.faults.hostile import MUTATIONS
+from fl_ef21.engine.faults.mutations import MUTATIONS
 from fl_ef21.engine.faults.siege import Siege, besiege
 
 ALL = [*CASES.values(), AUTOMATIC]

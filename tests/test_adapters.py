@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from faults import with_blob, with_payload
 from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
+from tampering import with_blob, with_payload
 
 from fl_ef21 import DCGD, EF21, Identity, RandK, TopK, UnbiasedRandK, ef21_mod
 from fl_ef21.compressors import Dense

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from faults import FaultyGrid
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.app.message.message import make_message
 from quadratic_federation import (
@@ -16,15 +15,16 @@ from quadratic_federation import (
 
 from fl_ef21 import EF21, methods
 from fl_ef21.engine import InProcessGrid, partition_configs
+from fl_ef21.engine.faults import FaultSchedule, FaultyGrid
 from fl_ef21.flower.client.log import ClientLog
 
 FAULTS = {
-    "lost request": {"lost request": 0.2},
-    "lost reply": {"lost reply": 0.2},
-    "repeated reply": {"repeated": 0.1},
-    "damaged reply": {"damaged": 0.2},
-    "lost state": {"lost state": 0.05},
-    "all": {"lost request": 0.1, "lost reply": 0.1, "damaged": 0.1, "lost state": 0.02},
+    "lost request": (0.2, ["lose-request"]),
+    "lost reply": (0.2, ["lose-reply"]),
+    "repeated reply": (0.1, ["repeat-reply"]),
+    "damaged reply": (0.2, ["damage-reply"]),
+    "lost state": (0.05, ["lose-state"]),
+    "all": (0.3, ["lose-request", "lose-reply", "damage-reply", "lose-state"]),
 }
 
 
@@ -55,14 +55,11 @@ def check_invariants(ef21: EF21, grid: InProcessGrid) -> int:
 
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS.keys())
 def test_faults_leave_both_sides_equal_and_the_floor_in_reach(faults):
-    rounds = 440
-    grid = FaultyGrid(
-        quadratic_app(),
-        partition_configs(CLIENTS),
-        faults=faults,
-        seed=3,
-        last_faulty=CLIENTS * rounds // 2,
+    rounds, (rate, kinds) = 440, faults
+    schedule = FaultSchedule.from_seed(
+        3, clients=CLIENTS, exchanges=rounds // 2, rate=rate, crash_rate=0, kinds=kinds
     )
+    grid = FaultyGrid(quadratic_app(), partition_configs(CLIENTS), schedule)
     ef21, compared = strategy(), []
     x = run(grid, rounds, ef21, [lambda *_: compared.append(check_invariants(ef21, grid))])
     assert sum(grid.injected.values()) > 20
@@ -70,11 +67,13 @@ def test_faults_leave_both_sides_equal_and_the_floor_in_reach(faults):
     # Only lost state makes a client join again: everything else costs one message, not the log.
     applied = sum(row.clients for row in ef21.history)
     logged = sum(ack.seq for ack in ef21.ledger.joined().values())
-    assert logged < applied if "lost state" in faults else logged == applied
+    assert logged < applied if "lose-state" in kinds else logged == applied
     assert squared_gradient_norm(x) < 1e-24
-    assert sum(row.rejections for row in ef21.history) == (
-        grid.injected.get("repeated", 0) + grid.injected.get("damaged", 0)
-    )
+    rejections = sum(row.rejections for row in ef21.history)
+    # A bit of the two norms that stand beside the payload changes nothing but a column.
+    harmless = grid.injected["damage-reply"] // 3
+    expected = 2 * grid.injected["repeat-reply"] + grid.injected["damage-reply"]
+    assert expected - harmless <= rejections <= expected
 
 
 def test_without_faults_the_floor_is_reached():
@@ -97,13 +96,10 @@ def test_a_client_that_commits_when_it_sends_is_noticed():
                 instruction["digest"] = log.pending.position.digest
             return super().deliver(message)
 
-    grid = NaiveGrid(
-        quadratic_app(),
-        partition_configs(CLIENTS),
-        faults={"lost reply": 0.05},
-        seed=1,
-        last_faulty=200,
+    schedule = FaultSchedule.from_seed(
+        1, clients=CLIENTS, exchanges=40, rate=0.05, crash_rate=0, kinds=["lose-reply"]
     )
+    grid = NaiveGrid(quadratic_app(), partition_configs(CLIENTS), schedule)
     ef21 = strategy()
     run(grid, 300, ef21)
     # The log notices: from the first lost reply on, nothing of that client fits any more.

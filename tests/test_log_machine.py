@@ -1,4 +1,4 @@
-"""The log as a state machine: Hypothesis looks for an order of events after which both sides differ.
+"""The log as a state machine: Hypothesis looks for events after which both sides differ.
 
 Only the client's turn, the ledger and the wire; no strategy and no Grid.
 """

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from faults import with_blob
 from flwr.app import MetricRecord
 from quadratic_federation import (
     CLIENTS,
@@ -12,6 +11,7 @@ from quadratic_federation import (
     squared_gradient_norm,
     strategy,
 )
+from tampering import with_blob
 
 from fl_ef21 import EF14, EF21W, EF21Plus, TopK
 from fl_ef21.compressors import Dense

@@ -6,8 +6,9 @@
 True
 """
 
-from fl_ef21.engine.faults.checker import BrokenInvariantError, LogChecker
+from fl_ef21.engine.faults.checker import LogChecker
 from fl_ef21.engine.faults.failing import failing_mod
+from fl_ef21.engine.faults.folding import BrokenInvariantError
 from fl_ef21.engine.faults.grid import FaultyGrid, ServerCrashedError
 from fl_ef21.engine.faults.schedule import KINDS, Fault, FaultKind, FaultSchedule
 

@@ -145,7 +145,7 @@ def _case(
     name: str,
     strategy: Callable[..., ErrorFeedbackStrategy],
     compressor: str,
-    problem: Quadratics = Quadratics(),  # noqa: B008 - frozen
+    problem: Quadratics = Quadratics(),
     floor: float = 1e-24,
     **options: Any,  # noqa: ANN401 - those of the strategy
 ) -> Case:
@@ -169,7 +169,7 @@ def _by_smoothness(case: Case, problem: Quadratics) -> Case:
     return replace(case, weight_of=lambda client, _: known[client])
 
 
-def _on_disk(case: Case, problem: Quadratics = Quadratics()) -> Case:  # noqa: B008 - frozen
+def _on_disk(case: Case, problem: Quadratics = Quadratics()) -> Case:
     """Return a case in which clients keep their logs on disk, and the server all that it has."""
     return replace(
         case,
@@ -189,7 +189,7 @@ def _resumed(case: Case, every: int = 1) -> Case:
     )
 
 
-def _unnamed(case: Case, problem: Quadratics = Quadratics()) -> Case:  # noqa: B008 - frozen
+def _unnamed(case: Case, problem: Quadratics = Quadratics()) -> Case:
     name = f"{case.name}-unnamed"
     return replace(case, name=name, node_configs=lambda _folder: problem.unnamed())
 

@@ -59,7 +59,7 @@ KINDS: Final[Mapping[FaultKind, str]] = MappingProxyType(
         "reorder": "replies arrive in another order",
         "crash-sending": "the server dies after some of the exchange's messages were delivered",
         "crash-aggregating": "the server dies when replies are applied and the model has not moved",
-        "crash-after-round": "the server dies when the model has moved",
+        "crash-after-round": "the server dies when the model has moved, and no checkpoint is written",
     }
 )
 """Every kind of fault in words."""
@@ -156,7 +156,7 @@ class FaultSchedule:
         clients: int = 4,
         exchanges: int = 12,
         rate: float = 0.3,
-        crash_rate: float = 0.05,
+        crash_rate: float = 0.12,
         kinds: Iterable[FaultKind] = get_args(FaultKind),
     ) -> Self:
         """Draw a schedule.

@@ -1,7 +1,6 @@
 """Offers hostile replies to a strategy in the middle of a run, and sees what it makes of them."""
 
 from collections import Counter
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Final
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message
 
-from fl_ef21.engine.faults.hostile import Mutant, Target, mutants
+from fl_ef21.engine.faults.hostile import Mutant, mutants
 from fl_ef21.engine.faults.simulator import Case
+from fl_ef21.engine.faults.target import Target
 from fl_ef21.engine.in_process import InProcessGrid
 from fl_ef21.flower.protocol import origin, reply_of
 from fl_ef21.flower.server.patience import Patience

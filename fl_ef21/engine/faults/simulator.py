@@ -15,7 +15,8 @@ from flwr.app.user_config import UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 
-from fl_ef21.engine.faults.checker import BrokenInvariantError, LogChecker
+from fl_ef21.engine.faults.checker import LogChecker
+from fl_ef21.engine.faults.folding import BrokenInvariantError
 from fl_ef21.engine.faults.grid import FaultyGrid, ServerCrashedError
 from fl_ef21.engine.faults.schedule import FaultKind, FaultSchedule
 from fl_ef21.flower.server.history import RoundRecord
@@ -81,7 +82,7 @@ class Outcome:
     rounds, recovery : int
         All rounds, and those from the last fault to the floor.
     accepted, rejoined, compared : int
-        As in :class:`LogChecker`.
+        Messages accepted, of these first ones of known clients, and clients' states compared.
     rejections, failures : int
         Replies quarantined and instructions without a good answer.
     crashes : int
@@ -150,6 +151,7 @@ class Simulation:
             rollback=schedule.seed % 2 == 0,
         )
         self.arrays = case.arrays()
+        self._forgotten = 0  # rounds of servers of which nothing is left
         self._rounds = self._crashes = self._recovery = self._rejections = self._failures = 0
         self._gap = case.gap(self.arrays)
 
@@ -172,8 +174,8 @@ class Simulation:
             failure,
             self._rounds,
             self._recovery,
-            checker.accepted,
-            checker.rejoined,
+            checker.folding.accepted,
+            checker.folding.rejoined,
             checker.compared,
             self._rejections,
             self._failures,
@@ -191,15 +193,15 @@ class Simulation:
         )
         checkpoint = self._last_checkpoint()
         if checkpoint is None:
+            self._forgotten = self._rounds
             self.checker.begin(self.grid, strategy, self.arrays)
         else:
             self.checker.resume(strategy, checkpoint)
-        left = self._max_rounds - self._rounds
         try:
             strategy.start(
                 self.grid,
                 self.arrays,
-                num_rounds=left + (checkpoint or 0),
+                num_rounds=self._max_rounds - self._forgotten,
                 callbacks=[self._after_round],
                 resume_from=None if checkpoint is None else self._server["checkpoint_dir"],
             )
