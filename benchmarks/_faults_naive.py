@@ -191,6 +191,6 @@ def draw(shown: list[Curve], path: Path, facts: str) -> None:
         caption = (
             f"EF21 with Top-{KEPT} of {DIMENSION} coordinates, {CLIENTS} clients with strongly "
             f"convex quadratics, float64, step size {STEP_SIZE}, one seed; without faults both "
-            f"versions draw the same line. {facts}"
+            f"versions draw the same line, up to rounding. {facts}"
         )
         save_figure(figure, path, caption)

@@ -22,7 +22,6 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import flwr  # noqa: F401 - sets the level of its logger, which is set again below
 from _faults_naive import Curve, curve_table, curves, draw
 from _report import (
-    Stopwatch,
     Target,
     machine,
     machine_line,
@@ -92,7 +91,12 @@ def case_table(outcomes):
     """Lay out what came of each case."""
     columns = "schedules", "failed", "rounds", "accepted", "joined again", "compared"
     table = new_table(
-        "Schedules by case", "case", *columns, "crashes", "rounds to the floor, median and most"
+        "Schedules by case",
+        "case",
+        *columns,
+        "crashes",
+        "to the floor",
+        caption="to the floor: rounds after the last fault, median and most",
     )
     for name in NAMES:
         mine = [outcome for outcome in outcomes if outcome.case == name]
@@ -130,7 +134,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, metavar="SEED", help="replay one schedule")
     parser.add_argument("--naive", action="store_true", help="run the naive version too")
     arguments = parser.parse_args()
-    console, watch, facts = new_console(), Stopwatch(), machine()
+    console, facts = new_console(), machine()
     if arguments.seed is not None:
         replay(arguments.seed, console)
         return
@@ -151,7 +155,7 @@ def main() -> None:
         logging.getLogger("flwr").setLevel(logging.CRITICAL + 1)
         shown = curves(console)
         console.print(curve_table(shown))
-    console.print(target_table(targets), watch.line())
+    console.print(target_table(targets))
     console.print(
         f"seeds that failed: {failed or 'none'}; {number(seconds / len(outcomes))} s each"
     )

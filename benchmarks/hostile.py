@@ -7,6 +7,7 @@ What is refused must change nothing; what is accepted must follow the protocol; 
 
 import logging
 import os
+import time
 import tracemalloc
 import warnings
 from collections import Counter
@@ -18,7 +19,6 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import flwr  # noqa: F401 - sets the level of its logger, which is set again below
 from _report import (
-    Stopwatch,
     Target,
     machine,
     machine_line,
@@ -79,8 +79,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, metavar="SEED")
     parser.add_argument("--workers", type=int, default=2, metavar="N")
     arguments = parser.parse_args()
-    console, watch, facts = new_console(), Stopwatch(), machine()
+    console, facts = new_console(), machine()
     console.print(machine_line(facts))
+    started = time.perf_counter()
     siege = besiege_all(arguments.first, arguments.replies, arguments.workers, console)
     table = new_table(
         f"{siege.offered.total():,} hostile replies, {len(ALL)} cases",
@@ -98,7 +99,8 @@ def main() -> None:
         Target("refused ones that changed something", len(siege.moves), 0),
         Target("most memory of one siege", memory_peak(), 4, "MB"),
     ]
-    console.print(table, target_table(targets), watch.line())
+    console.print(table, target_table(targets))
+    console.print(f"{time.perf_counter() - started:.0f} s with {arguments.workers} workers")
     if arguments.json:
         rows = {
             "offered": Counter(siege.offered),

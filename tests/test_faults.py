@@ -63,7 +63,8 @@ def test_what_comes_late_or_twice_is_quarantined(kind):
 
 @pytest.mark.xfail(reason="call_roll raises KeyError at the second, and believes any key")
 @pytest.mark.parametrize(
-    "fault", [Fault(1, "repeat-reply", 0, 1), *(Fault(1, "damage-reply", 0, n) for n in (35, 36, 40))]
+    "fault",
+    [Fault(1, "repeat-reply", 0, 1), *(Fault(1, "damage-reply", 0, n) for n in (35, 36, 40))],
 )
 def test_a_roll_call_that_goes_wrong_costs_a_client_a_round(fault):
     for name in ("ef21-pp", "ef21-w"):

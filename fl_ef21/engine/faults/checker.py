@@ -101,7 +101,7 @@ class LogChecker:
     def _check_clients(self, ledger: Ledger) -> None:
         """Check the clients' half of I2."""
         folding = self.folding
-        for place, context in self._grid.clients():
+        for place, context in self._grid.nodes.clients():
             log, client = ClientLog.load(log_records(context)), client_key(context)
             if log is None or log.epoch != ledger.epoch:
                 continue
@@ -115,14 +115,14 @@ class LogChecker:
                 self._check_state(client, last.position, agreed)
                 self.compared += 1
                 if ledger.client_of(context.node_id) == client:
-                    folding.excused[client] = self._grid.disturbed[place]
+                    folding.excused[client] = self._grid.nodes.disturbed[place]
             elif not self._is_excused(client, place):
                 raise BrokenInvariantError(
                     f"I2: {client} cannot reach {last.position}, and nothing had happened to it"
                 )
 
     def _is_excused(self, client: str, place: int) -> bool:
-        disturbed = self._grid.disturbed[place]
+        disturbed = self._grid.nodes.disturbed[place]
         return self._strategy.uses_supports or self.folding.excused.get(client, 0) < disturbed
 
     def _check_state(self, client: str, position: Ack, log: ClientLog) -> None:

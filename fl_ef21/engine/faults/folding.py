@@ -138,7 +138,7 @@ class Folding:
         node = message.metadata.src_node_id
         log, place = (
             ClientLog.load(log_records(self._grid.contexts[node])),
-            self._grid.place_of(node),
+            self._grid.nodes.place_of(node),
         )
         metrics = next(iter(message.content.metric_records.values()))
         examples = float(metrics["num-examples"])  # type: ignore[arg-type]
@@ -147,7 +147,7 @@ class Folding:
             payload=payload,
             weight=self._weight_of(about.client, examples),
             private=bits(log.pending.private if log and log.pending else {}),
-            disturbed=self._grid.disturbed[place] if place is not None else -1,
+            disturbed=self._grid.nodes.disturbed[place] if place is not None else -1,
         )
         self._sent[about.client, about.position].append(sent)
 

@@ -1,28 +1,25 @@
 """A Grid in which messages, clients and the server fail as a schedule says."""
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.app.user_config import UserConfig
 from flwr.clientapp import ClientApp
 
 from fl_ef21.engine.faults.failing import FailingApp, flip_a_bit, told
+from fl_ef21.engine.faults.nodes import Nodes
 from fl_ef21.engine.faults.schedule import OF_EXCHANGES, OF_NODES, Fault, FaultKind, FaultSchedule
 from fl_ef21.engine.faults.states import NOTHING, StoredState, end_process
 from fl_ef21.engine.in_process import InProcessGrid
-from fl_ef21.flower.protocol.records import copy_records
 
 KEPT_STATES: Final = 4
 """States of earlier turns that a client may be rolled back to."""
 
 LATEST: Final = 3
 """Most exchanges that a reply comes late."""
-
-FEWEST: Final = 2
-"""Clients that stay connected."""
 
 LOSING: Final[tuple[FaultKind, ...]] = ("lose-request", "kill-before")
 """Kinds after which the client does not take its turn."""
@@ -38,11 +35,6 @@ DISTURBING: Final[tuple[FaultKind, ...]] = (
 """Kinds of a turn after which a client may have to join again."""
 
 UNANSWERED: Final[tuple[FaultKind, ...]] = ("lose-reply", "late-reply")
-
-
-class _Twin(NamedTuple):
-    client: int
-    until: int
 
 
 class ServerCrashedError(RuntimeError):
@@ -72,8 +64,8 @@ class FaultyGrid(InProcessGrid):
     injected : Counter
         How many faults of each kind have really happened. One that is scheduled for a client
         that takes no part in its exchange does not happen.
-    disturbed : Counter
-        How often each client, by its place, was hit by what may make it join again.
+    nodes : Nodes
+        Which nodes are which clients, and whose state was touched.
     """
 
     def __init__(
@@ -87,11 +79,7 @@ class FaultyGrid(InProcessGrid):
         self.schedule = schedule
         self.exchange = 0
         self.injected: Counter[FaultKind] = Counter()
-        self.disturbed: Counter[int] = Counter()
-        self._nodes: list[int | None] = list(self.contexts)
-        self._away: dict[int, Context] = {}
-        self._twins: dict[int, _Twin] = {}
-        self._next_node = max(self.contexts) + 1
+        self.nodes = Nodes(self.contexts)
         self._late: list[tuple[int, Message]] = []  # the exchange in which one comes
         self._arrived: list[Message] = []
         self._states: dict[int, deque[StoredState]] = {
@@ -106,15 +94,6 @@ class FaultyGrid(InProcessGrid):
     def is_over(self) -> bool:
         """Whether the exchanges with faults are over."""
         return self.exchange > self.schedule.exchanges
-
-    def place_of(self, node_id: int) -> int | None:
-        """Return which client a node is, by its place; ``None`` for a twin or one that is gone."""
-        return self._nodes.index(node_id) if node_id in self._nodes else None
-
-    def clients(self) -> Iterator[tuple[int, Context]]:
-        """Yield every client's place and context, whether it is connected or not; no twins."""
-        for place, node in enumerate(self._nodes):
-            yield place, self._away[place] if node is None else self.contexts[node]
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
@@ -168,11 +147,12 @@ class FaultyGrid(InProcessGrid):
         self._die_if_due()
         self._delivered += 1
         node_id = message.metadata.dst_node_id
-        place, context = self.place_of(node_id), self.contexts.get(node_id)
+        place, context = self.nodes.place_of(node_id), self.contexts.get(node_id)
         if place is None or context is None:
-            if node_id in self._twins:
+            client = self.nodes.twin_of(node_id)
+            if client is not None:
                 # With a folder in common it takes turns in the other's place.
-                self.disturbed[self._twins[node_id].client] += 1
+                self.nodes.disturbed[client] += 1
             return super().deliver(message)
         fault = self._fault_of(place)
         if fault is None:
@@ -191,7 +171,7 @@ class FaultyGrid(InProcessGrid):
             return super().deliver(message)
         self.injected[kind] += 1
         if kind in DISTURBING:
-            self.disturbed[fault.client] += 1
+            self.nodes.disturbed[fault.client] += 1
         if kind == "kill-before":
             end_process(context)
         if kind == "lose-state":
@@ -204,7 +184,7 @@ class FaultyGrid(InProcessGrid):
         with told(context, kind):
             reply = super().deliver(message)
         if kind in DISTURBING:
-            self.disturbed[fault.client] += 1
+            self.nodes.disturbed[fault.client] += 1
         if kind == "repeat-request":
             first, reply = reply, super().deliver(message)
             if fault.detail % 2:
@@ -250,76 +230,9 @@ class FaultyGrid(InProcessGrid):
 
     def _change_nodes(self) -> None:
         """Let nodes come and go at the beginning of an exchange."""
-        for node, twin in list(self._twins.items()):
-            if twin.until <= self.exchange or self.is_over:
-                del self.contexts[node], self._twins[node]
+        self.nodes.end_twins(self.exchange)
         for fault in self.schedule.of(self.exchange):
-            if fault.kind in _CHANGES and _CHANGES[fault.kind](self, fault):
+            if fault.kind in OF_NODES and self.nodes.change(fault):
                 self.injected[fault.kind] += 1
         if self.is_over:
-            for place in list(self._away):
-                self._connect(place)
-
-    def _new_node(self, fault: Fault) -> bool:
-        if not self._disconnect(fault):
-            return False
-        if fault.kind == "new-node-empty":
-            end_process(self._away[fault.client])
-        return self._connect(fault.client)
-
-    def _leave(self, fault: Fault) -> bool:
-        # With fewer than two nodes Flower's strategies wait, here for ever.
-        if len(self._nodes) - len(self._away) <= FEWEST or not self._disconnect(fault):
-            return False
-        if fault.kind == "leave-empty":
-            end_process(self._away[fault.client])
-        return True
-
-    def _join(self, fault: Fault) -> bool:
-        return fault.client in self._away and self._connect(fault.client)
-
-    def _twin(self, fault: Fault) -> bool:
-        node = self._nodes[fault.client]
-        if node is None:
-            return False
-        twin, context = self._new_id(), self.contexts[node]
-        self.contexts[twin] = Context(
-            context.run_id,
-            twin,
-            dict(context.node_config),
-            RecordDict() if fault.detail % 2 else copy_records(context.state),
-            dict(context.run_config),
-        )
-        self._twins[twin] = _Twin(fault.client, self.exchange + 1 + fault.detail % LATEST)
-        self.disturbed[fault.client] += 1
-        return True
-
-    def _disconnect(self, fault: Fault) -> bool:
-        node = self._nodes[fault.client]
-        if node is None:
-            return False
-        self._away[fault.client] = self.contexts.pop(node)
-        self._nodes[fault.client] = None
-        return True
-
-    def _connect(self, place: int) -> bool:
-        context, node = self._away.pop(place), self._new_id()
-        context.node_id, self._nodes[place] = node, node
-        self.contexts[node] = context
-        # Until it has said who it is, the server does not know it.
-        self.disturbed[place] += 1
-        return True
-
-    def _new_id(self) -> int:
-        self._next_node += 1
-        return self._next_node - 1
-
-
-_CHANGES = {
-    "new-node": FaultyGrid._new_node,
-    "new-node-empty": FaultyGrid._new_node,
-    "leave": FaultyGrid._leave,
-    "leave-empty": FaultyGrid._leave,
-    "join": FaultyGrid._join,
-    "twin": FaultyGrid._twin,
-}
+            self.nodes.connect_all()

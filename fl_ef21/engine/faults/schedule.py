@@ -58,8 +58,8 @@ KINDS: Final[Mapping[FaultKind, str]] = MappingProxyType(
         "join": "the client connects, if it is not, as another node",
         "reorder": "replies arrive in another order",
         "crash-sending": "the server dies after some of the exchange's messages were delivered",
-        "crash-aggregating": "the server dies when replies are applied and the model has not moved",
-        "crash-after-round": "the server dies when the model has moved, and no checkpoint is written",
+        "crash-aggregating": "the server dies when replies are applied, before the model moves",
+        "crash-after-round": "the server dies when the model has moved, before it is written down",
     }
 )
 """Every kind of fault in words."""
