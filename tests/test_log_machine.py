@@ -74,7 +74,7 @@ class LogMachine(RuleBasedStateMachine):
         self.nodes = {client: 100 + place for place, client in enumerate(CLIENTS)}
         self.states = {client: RecordDict() for client in CLIENTS}
         self.older = {client: [RecordDict()] for client in CLIENTS}
-        self.folded, self.accepted = {}, set()
+        self.folded, self.accepted, self.asked = {}, set(), set()
         self.under_way = []  # (node, reply) that were not delivered yet
         self.delivered = []
         self.snapshots = []
@@ -84,11 +84,12 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(place=places, later=st.booleans())
     def instruct(self, place, later):
-        """A client gets its instruction and takes its turn; in a new round or the same."""
+        """A client gets its instruction and takes its turn: one in a round, as of a strategy."""
         client = CLIENTS[place]
-        if later:
-            self.round += 1
+        if later or client in self.asked:
+            self.round, self.asked = self.round + 1, set()
             self.ledger.begin_round(self.round)
+        self.asked.add(client)
         ack = self.ledger.ack(self.nodes[client])
         instruction = Instruction(
             epoch=self.epoch,
@@ -168,7 +169,7 @@ class LogMachine(RuleBasedStateMachine):
         """The server goes on from what it was; rounds that are over do not come back."""
         earlier = deepcopy(data.draw(st.sampled_from(self.snapshots)))
         self.ledger, self.folded, self.accepted = earlier
-        self.round += 1
+        self.round, self.asked = self.round + 1, set()
         self.ledger.begin_round(self.round)
 
     @precondition(lambda self: self.under_way)
