@@ -32,6 +32,7 @@ from _report import (
     target_table,
     write_json,
 )
+from rich.markup import escape
 from rich.progress import Progress
 
 from fl_ef21.engine.faults import KINDS, FaultSchedule
@@ -65,7 +66,8 @@ def run_all(first: int, schedules: int, workers: int, console) -> list[Outcome]:
             progress.advance(task, len(done))
             for outcome in done:
                 if outcome.failure:
-                    console.print(f"[red]seed {outcome.seed}[/] {outcome.case}: {outcome.failure}")
+                    text = escape(f"{outcome.case}: {outcome.failure}")
+                    console.print(f"[red]seed {outcome.seed}[/] {text}", highlight=False)
     return outcomes
 
 

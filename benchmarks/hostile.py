@@ -28,6 +28,7 @@ from _report import (
     target_table,
     write_json,
 )
+from rich.markup import escape
 from rich.progress import Progress
 
 from fl_ef21.engine.faults.cases import AUTOMATIC, CASES
@@ -66,7 +67,7 @@ def besiege_all(first: int, replies: int, workers: int, console) -> Siege:
                 total.accepted += siege.accepted
                 for name in ("breaches", "crashes", "moves"):
                     for text in getattr(siege, name):
-                        console.print(f"[red]{name}[/] {text}", highlight=False)
+                        console.print(f"[red]{name}[/] {escape(text)}", highlight=False)
                     getattr(total, name).extend(getattr(siege, name))
                 progress.update(task, completed=total.offered.total())
     return total
