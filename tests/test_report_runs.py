@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
 from toy_run import make_run, rows_of
 
 from fl_ef21.report.comparison import compare
@@ -148,7 +147,7 @@ def test_wall_times_do_not_make_a_run_another(tmp_path):
     assert len(compare([read(run) for run in runs]).totals) == 1
 
 
-def test_runs_of_different_lengths_and_studies_are_laid_over_each_other(tmp_path):
+def test_runs_of_different_lengths_and_studies_are_laid_over_each_other(undrawn, tmp_path):
     runs = [
         make_run(tmp_path / "a", rows_of("EF21", 10, rounds=3), rounds=3),
         make_run(tmp_path / "b", rows_of("FedAvg", 99, rounds=9), study="mine", momentum=0.9),
@@ -156,9 +155,8 @@ def test_runs_of_different_lengths_and_studies_are_laid_over_each_other(tmp_path
     comparison = compare([read(run) for run in runs])
     assert [total["rounds"] for total in comparison.totals] == [3, 9]
     page = write_comparison(comparison, tmp_path, "compare.html", "again")
-    assert page.exists()
-    assert imread(tmp_path / "figures" / "against-bytes.png").min() < 0.5
-    assert (tmp_path / "figures" / "estimate-and-step.svg").exists()
+    assert "momentum" in page.read_text()
+    assert (tmp_path / "table.csv").exists()
 
 
 def test_a_sweep_stands_for_its_finished_runs(tmp_path):

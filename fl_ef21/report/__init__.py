@@ -1,1 +1,1 @@
-"""From a run's records to what a person reads: table, figures, progress."""
+"""From the records of runs to what a person reads: page, tables, figures, progress."""

@@ -14,7 +14,7 @@ from fl_ef21.report.comparison import Comparison
 from fl_ef21.report.page_figures import Figures, Swatch, figures_of_rows, partition_of, swatches
 from fl_ef21.report.runs import Run
 from fl_ef21.report.summary import COMMON_PAYLOAD, by_method, describe_problem, with_common_loss
-from fl_ef21.report.table import document_columns, size
+from fl_ef21.report.table import CAPTION, document_columns, size
 from fl_ef21.report.words import in_words, repeat_command, settings_of
 
 
@@ -52,6 +52,8 @@ class Page:
         What repeats it, by what it does, in pieces between which a line may end.
     footer : str
         Versions and times.
+    caption : str
+        What the columns of the table mean.
     """
 
     title: str
@@ -65,6 +67,7 @@ class Page:
     tables: dict[str, Table] = field(default_factory=dict)
     commands: dict[str, list[str]] = field(default_factory=dict)
     footer: str = ""
+    caption: str = CAPTION
 
     def html(self) -> str:
         """Return the whole page; every text in it is escaped."""

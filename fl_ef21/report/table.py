@@ -16,8 +16,10 @@ Totals = Mapping[str, Any]
 
 WIDE: Final = 110  # columns from which there is room for the exact number of bytes
 
-CAPTION: Final = """Payload: the encoded vectors. Sent: the whole messages. Both measured, over all
-clients and rounds; 1 kB = 1000 B. Reduction: of the payload, against uncompressed."""
+CAPTION: Final = (
+    "Payload: the encoded vectors. Sent: the whole messages. Both measured, over all clients and"
+    " rounds; 1 kB = 1000 B. Reduction: of the payload, against uncompressed."
+)
 
 NOTHING: Final = "–"
 
