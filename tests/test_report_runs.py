@@ -128,6 +128,17 @@ def test_a_baseline_shared_by_some_runs_says_by_which(tmp_path):
     ]
 
 
+def test_no_more_settings_are_named_than_are_needed(tmp_path):
+    runs = [
+        make_run(tmp_path / f"{i}", rows_of("EF21", 10 + i), data=data, clients=c, seed=seed)
+        for i, (data, c, seed) in enumerate([("a", 5, 0), ("b", 9, 0), ("b", 9, 1)])
+    ]
+    names = [total["method"] for total in compare([read(run) for run in runs[:2]]).totals]
+    assert names == ["EF21 · data=a", "EF21 · data=b"]
+    names = [total["method"] for total in compare([read(run) for run in runs]).totals]
+    assert names == ["EF21 · data=a seed=0", "EF21 · data=b seed=0", "EF21 · data=b seed=1"]
+
+
 def test_runs_of_equal_settings_are_told_apart_by_their_folders(tmp_path):
     """Another version of the code, perhaps: the settings do not explain the difference."""
     runs = [

@@ -97,7 +97,7 @@ def _comparable(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if not key.endswith("seconds")}
 
 
-def _names(curves: Sequence[_Curve], varied: Iterable[str]) -> list[str]:
+def _names(curves: Sequence[_Curve], varied: Sequence[str]) -> list[str]:
     """Return the methods, with what tells those of one name apart."""
     groups: dict[str, list[_Curve]] = {}
     for curve in curves:
@@ -110,16 +110,31 @@ def _names(curves: Sequence[_Curve], varied: Iterable[str]) -> list[str]:
     return [curve.method + added[id(curve)] for curve in curves]
 
 
-def _apart(curves: Sequence[_Curve], varied: Iterable[str]) -> list[str]:
+def _apart(curves: Sequence[_Curve], varied: Sequence[str]) -> list[str]:
     """Return a text for each of several curves of one method, all different."""
     if len(curves) == 1:
         return [""]
     found = [curve.settings(varied) for curve in curves]
-    keys = [key for key in varied if _differ([settings.get(key) for settings in found])]
+    keys = _fewest(found, list(varied))
     texts = [" ".join(f"{key}={s[key]}" for key in keys if key in s) for s in found]
     names = [curve.runs[0].folder.path.name for curve in curves]
     paths = [str(curve.runs[0].folder.path) for curve in curves]
     return next((t for t in (texts, names) if all(t) and len(set(t)) == len(t)), paths)
+
+
+def _fewest(found: Sequence[Mapping[str, str]], keys: Sequence[str]) -> list[str]:
+    """Return few keys, in their order, whose values are together different for all, if any are."""
+
+    def told_apart(chosen: Iterable[str]) -> int:
+        return len({tuple(settings.get(key) for key in chosen) for settings in found})
+
+    chosen: list[str] = []
+    while told_apart(chosen) < len(found):
+        best = max(keys, key=lambda key: told_apart([*chosen, key]), default="")
+        if told_apart([*chosen, best]) == told_apart(chosen):
+            break
+        chosen.append(best)
+    return [key for key in keys if key in chosen]
 
 
 def _text(value: object) -> str:
