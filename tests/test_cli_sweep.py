@@ -98,7 +98,7 @@ def test_at_the_end_all_runs_are_laid_over_each_other(study, engines, tmp_path):
     result = sweep(study, "--out", out)
     assert f"Report   {out}/report.html" in result.stdout
     assert "EF21 topk:1 ·" in result.stdout
-    assert "step-size=theory" in (out / "table.md").read_text()
+    assert "EF21 topk:1 · rounds=9" in (out / "table.md").read_text()
     assert (out / "figures" / "against-rounds.svg").exists()
     page = (out / "report.html").read_text()
     assert "4 runs" in page

@@ -9,8 +9,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart with any colour vision; the line styles carry the same
-# information on paper without colour. Lines of one style are of colours far apart. Black is one step off: SVG leaves plain black out, and then
-# a dark page could not recolour it.
+# information on paper without colour, and blue and sky, which are alike, never share one early.
+# Black is one step off: SVG leaves plain black out, and then a dark page could not recolour it.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#010101", "#56B4E9")
 LINES: Final = ("-", "--", "-.", ":", (0, (9, 2, 1, 2, 1, 2)))
 
