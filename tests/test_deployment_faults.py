@@ -172,7 +172,7 @@ def test_a_late_reply_and_a_killed_server_that_goes_on_from_its_checkpoint(
     federation: LocalFederation, apps, tmp_path: Path
 ) -> None:
     folder = {"checkpoint-dir": str(tmp_path / "checkpoints")}
-    run = Run(tmp_path, apps, "2:1:late 4:server:kill", rounds=5, timeout=25.0, **folder)
+    run = Run(tmp_path, apps, "2:1:late 3:server:kill", rounds=4, timeout=25.0, **folder)
 
     def on_poll() -> None:
         if run.schedule.has("killed"):
@@ -182,10 +182,10 @@ def test_a_late_reply_and_a_killed_server_that_goes_on_from_its_checkpoint(
         run.start(federation, on_poll)
     run.start(federation, None, out="resumed", resume=True, timeout=float(PATIENCE))
     applied = run.applied()
-    assert 1 not in applied[2]
-    assert len(applied[5]) == CLIENTS
+    assert 1 not in applied.get(2, {})
+    assert len(applied[4]) == CLIENTS
     # A run that goes on is a new one to Flower, so only a state-dir has what was before it.
-    assert applied[5][0] > 2
-    assert applied[5][2] <= 2
+    assert applied[4][0] > 2
+    assert applied[4][2] <= 2
     assert audit(tmp_path / "journal").resumed == 1
-    run.check(5, "resumed")
+    run.check(4, "resumed")

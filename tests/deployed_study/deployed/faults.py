@@ -44,6 +44,10 @@ class Schedule:
         config = context.run_config
         return cls(frozenset(str(config["faults"]).split()), Path(str(config["marks"])))
 
+    def kills(self) -> list[str]:
+        """Return the faults after which a SuperNode has to be started again."""
+        return [fault for fault in self.faults if fault.rpartition(":")[2] in KILLS]
+
     def mark(self, name: str) -> bool:
         """Leave a mark; say whether it is the first of its name."""
         try:
@@ -102,8 +106,7 @@ class Schedule:
         if not self.faults:
             return
         self.mark(f"over-{server_round}")
-        kills = [f for f in self.faults if f.startswith(f"{server_round}:") and "server" not in f]
-        if any(fault.rpartition(":")[2] in KILLS for fault in kills):
+        if any(fault.startswith(f"{server_round}:") for fault in self.kills()):
             wait_until(lambda: self.has(f"restarted-{server_round}"), "SuperNodes to be back")
             wait_until(lambda: not self._dead(grid.get_node_ids()), "killed nodes to be gone")
 
@@ -115,7 +118,7 @@ class Schedule:
 
 
 class WatchingGrid(Grid):
-    """Flower's Grid, which does not wait for nodes that were killed, as a timeout would end it."""
+    """Flower's Grid, which does not wait for nodes that were killed until a timeout ends it."""
 
     def __init__(self, grid: Grid, schedule: Schedule) -> None:
         self._grid, self._schedule = grid, schedule
@@ -144,6 +147,15 @@ class WatchingGrid(Grid):
         if not messages:
             return []
         server_round = messages[0].content["config"]["server-round"]
+        if self._schedule.kills():
+            replies = self._from_the_living(messages, server_round, timeout)
+        else:
+            replies = list(self._grid.send_and_receive(messages, timeout=timeout))
+        if f"{server_round}:server:kill" in self._schedule.faults and self._schedule.mark("killed"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return replies
+
+    def _from_the_living(self, messages, server_round, timeout):
         ids = self.push_messages(messages)
         nodes = {i: m.metadata.dst_node_id for i, m in zip(ids, messages, strict=True)}
         deadline = time.monotonic() + timeout
@@ -154,8 +166,6 @@ class WatchingGrid(Grid):
                 node = nodes.pop(reply.metadata.reply_to_message_id)
                 self._schedule.mark(f"received-{server_round}-{node}")
             time.sleep(0.2)
-        if f"{server_round}:server:kill" in self._schedule.faults and self._schedule.mark("killed"):
-            os.kill(os.getpid(), signal.SIGKILL)
         return replies
 
     def _is_dead(self, node: int) -> bool:
