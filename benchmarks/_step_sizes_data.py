@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse import block_diag, csr_array, vstack
+from scipy.sparse.linalg import norm
 
 from fl_ef21.data import Dataset, load, partition, partition_from_text
 from fl_ef21.problems import Objective, federated_constants, federated_objectives
@@ -78,13 +79,23 @@ class Federation:
 
 
 def federation(
-    name: str, split: str, lam: float, rows: int | None, *, clients: int = 0, own: bool = False
+    name: str,
+    split: str,
+    lam: float,
+    rows: int | None,
+    *,
+    clients: int = 0,
+    own: bool = False,
+    even: bool = False,
 ) -> Federation:
     """Build one from a data set of which every s-th row is kept, so that about ``rows`` are left.
 
-    ``own`` restricts the regulariser to the coordinates that a client's rows use.
+    ``own`` restricts the regulariser to the coordinates that a client's rows use. ``even`` leaves
+    the longest rows out, so that all clients have equally many.
     """
     data, clients = _thinned(name, rows), clients or CLIENTS[name]
+    if even:
+        data = _evened(data, clients)
     parts = partition(data, partition_from_text(split), clients)
     objectives = federated_objectives(
         data.features, data.labels, parts, lam, regularise_support=own
@@ -110,6 +121,13 @@ def stacked(name: str, objectives: Sequence[Objective], lam: float) -> Federatio
         kept=np.array(curvatures, dtype=float),
         constants=federated_constants(objectives),
     )
+
+
+def _evened(data: Dataset, clients: int) -> Dataset:
+    # Rounded like the norms by which the rows are spread.
+    norms = norm(data.features, axis=1).astype(np.float32)
+    kept = np.sort(np.argsort(norms, kind="stable")[: len(norms) // clients * clients])
+    return replace(data, features=csr_array(data.features[kept]), labels=data.labels[kept])
 
 
 @lru_cache(maxsize=4)

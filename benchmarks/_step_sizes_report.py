@@ -39,13 +39,28 @@ def sampled_table(rows: Sequence[Any], title: str) -> Table:
     """Lay out the excess losses under sampling and with minibatches."""
     table = new_table(
         f"Excess loss f − f*, auto relative to the best constant, {title}",
-        *("data, split", "setting", "λ", "k", "best constant", "theory ×"),
+        *("data, split", "setting", "λ", "k", "seed", "best constant", "theory ×"),
         *("auto 10⁻⁶/L", "auto 1/L"),
     )
     for row in rows:
         table.add_row(
-            *(row.name, row.setting, f"{row.lam:g}", str(row.k), f"{row.best:.5f}"),
+            *(row.name, row.setting, f"{row.lam:g}", str(row.k), str(row.seed), f"{row.best:.5f}"),
             *(f"2^{row.multiple}", f"{row.tiny:.2f}", f"{row.unit:.2f}"),
+        )
+    return table
+
+
+def methods_table(rows: Sequence[Any]) -> Table:
+    """Lay out the excess losses of all methods with whole gradients."""
+    table = new_table(
+        "Excess loss f − f* after 300 rounds of whole gradients, auto relative to the best step",
+        *("data, split", "method", "compressor", "rule", "best constant", "its step"),
+        *("auto 10⁻⁶/L", "auto 1/L"),
+    )
+    for row in rows:
+        table.add_row(
+            *(row.name, row.method, row.compressor, row.rule, f"{row.best:.5f}"),
+            *(f"{row.step:g}/L", f"{row.tiny:.2f}", f"{row.unit:.2f}"),
         )
     return table
 
@@ -53,29 +68,38 @@ def sampled_table(rows: Sequence[Any], title: str) -> Table:
 def theory_table(rows: Sequence[Any]) -> Table:
     """Lay out measured rounds of theory steps beside those of the reference."""
     table = new_table(
-        "Rounds to 10⁻³ ‖∇f(0)‖² with theory steps, n = 100, k = 4, sorted by norm",
+        "Rounds with theory steps, n = 100: to 10⁻³ ‖∇f(0)‖², k = 4, sorted by norm; synthetic "
+        "data to 10⁻⁴, k = 4 and 1",
         *("data", "step", "rounds", "reference", "deviation"),
+        caption="Of synthetic data the reference does not say all: compare the steps' order only.",
     )
     for row in rows:
-        deviation = f"{100 * (row.rounds / row.reference - 1):+.2f} %"
-        table.add_row(row.name, row.form, f"{row.rounds:,}", f"{row.reference:,}", deviation)
+        reference = "" if row.reference is None else f"{row.reference:,}"
+        deviation = "" if row.deviation is None else f"{100 * row.deviation:+.2f} %"
+        table.add_row(row.name, row.form, f"{row.rounds:,.0f}", reference, deviation)
     return table
 
 
 def all_targets(full: Sequence[Any], sampled: Sequence[Any], theory: Sequence[Any]) -> list[Target]:
-    """Return every target."""
-    ratios = np.array([ratio for row in full for ratio in (row.tiny_ratio, row.unit_ratio)])
-    targets = [
-        Target("auto within 1.5× of the best constant", np.mean(ratios <= 1.5), 0.9, "", True),
-        Target("auto, worst", float(ratios.max()), 3, "×"),
-        Target("fewer floats than GD, median", median(row.saving for row in full), 100, "×", True),
-    ]
+    """Return every target of what was measured."""
+    targets = []
+    if full:
+        ratios = np.array([ratio for row in full for ratio in (row.tiny_ratio, row.unit_ratio)])
+        saving = median(row.saving for row in full)
+        targets += [
+            Target("auto within 1.5× of the best constant", np.mean(ratios <= 1.5), 0.9, "", True),
+            Target("auto, worst", float(ratios.max()), 3, "×"),
+            Target("fewer floats than GD, median", saving, 100, "×", True),
+        ]
     for setting in dict.fromkeys(row.setting for row in sampled):
-        chosen = [row for row in sampled if row.setting == setting]
-        worst = max(max(row.tiny, row.unit) for row in chosen)
-        targets.append(Target(f"excess loss, {setting}, worst", worst, 2, "×"))
-    if theory:
-        worst = max(abs(row.rounds / row.reference - 1) for row in theory)
+        ratios = np.array([r for row in sampled if row.setting == setting for r in row.ratios])
+        targets += [
+            Target(f"excess loss, {setting}, share within 2×", np.mean(ratios <= 2), 1, "", True),
+            Target(f"excess loss, {setting}, worst", float(ratios.max()), 2, "×"),
+        ]
+    exact = [row for row in theory if row.exact]
+    if exact:
+        worst = max(abs(row.deviation) for row in exact)
         targets.append(Target("theory rows, largest deviation", 100 * worst, 1, "%"))
     return targets
 

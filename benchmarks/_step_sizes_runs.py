@@ -8,6 +8,7 @@ import numpy as np
 from _step_sizes_data import Array, Federation
 
 from fl_ef21.theory.automatic import AutomaticStepSize, Verdict
+from fl_ef21.theory.automatic_noisy import NoisyStepSize
 from fl_ef21.theory.automatic_sampled import SampledStepSize
 
 HOPELESS = 1000
@@ -106,9 +107,9 @@ def automatic(
 
 
 def move(verdict: Verdict, kept: Array, x: Array, mean: Array) -> tuple[Array, Array]:
-    """Return the model that is kept, and the next one."""
-    kept = x if verdict.accepted else kept
-    return kept, kept - verdict.step_size * mean
+    """Return the model to go back to, and the next one."""
+    origin = x if verdict.accepted else kept
+    return origin if verdict.kept else kept, origin - verdict.step_size * mean
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,11 @@ def sampled_losses(
 ) -> Array:
     """Return f after ``rounds`` for constant steps and for automatic ones, on the same samples."""
     rng, width = np.random.default_rng(sampling.seed), len(constant) + len(initials)
-    rules = [
-        SampledStepSize(start, sampling.participation, sampling.batch is not None)
-        for start in initials
-    ]
+    rule = SampledStepSize if sampling.batch is None else NoisyStepSize
+    rules = [rule(start, sampling.participation) for start in initials]
     states = [rule.start() for rule in rules]
-    x = np.zeros((problem.d, width))
-    kept, steps = x.copy(), np.array([*constant, *initials])
+    x, kept = np.zeros((2, problem.d, width))
+    steps = np.array([*constant, *initials])
     takes_part = np.ones(problem.n, dtype=bool)
     estimates = np.zeros((problem.n, problem.d, width))
     for t in range(rounds):
@@ -145,14 +144,15 @@ def sampled_losses(
         estimates += np.where(np.isfinite(change), change, 0) * takes_part[:, None, None]
         means = estimates.mean(axis=0)
         norms = (means**2).sum(axis=0)
-        base = x.copy()
-        for place, rule in enumerate(rules):
+        moved = x - steps * means
+        for place, chooser in enumerate(rules):
             column = len(constant) + place
             told = {str(i): (1.0, float(losses[i, column])) for i in np.flatnonzero(takes_part)}
-            states[place], verdict = rule.observe(states[place], told, float(norms[column]))
-            base[:, column] = (x if verdict.accepted else kept)[:, column]
-            steps[column] = verdict.step_size
-        kept, x = base, base - steps * means
+            states[place], verdict = chooser.observe(states[place], told, float(norms[column]))
+            kept[:, column], moved[:, column] = move(
+                verdict, kept[:, column], x[:, column], means[:, column]
+            )
+        x = moved
         chosen = rng.choice(problem.n, max(1, round(sampling.participation * problem.n)), False)
         takes_part = np.isin(np.arange(problem.n), chosen)
     return problem.losses_and_gradients(x)[0].mean(axis=0)

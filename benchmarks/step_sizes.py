@@ -1,10 +1,10 @@
 """Step sizes: the automatic one against the best constant one, gradient descent and theory.
 
-Run: python benchmarks/step_sizes.py [--quick] [--rows 3000] [--theory] [--json PATH]
-         [--figure PATH.png]
+Run: python benchmarks/step_sizes.py [--quick] [--rows 3000] [--parts full sampled methods theory]
+         [--data NAME ...] [--json PATH] [--figure PATH.png]
 
-Real data, EF21 Top-k from x = 0 with full initialisation, one thread. ``--theory`` adds the rounds
-of theory steps on all rows: about fifteen minutes more.
+Real data, EF21 Top-k from x = 0 with full initialisation, one thread. The part ``theory`` is left
+out by default: the rounds of theory steps, on all rows, take about ten minutes more.
 """
 
 import os
@@ -13,7 +13,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy is imported
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -27,9 +27,17 @@ from _report import (
     write_json,
 )
 from _step_sizes_data import Federation, federation
-from _step_sizes_report import all_targets, draw, full_table, sampled_table, theory_table
+from _step_sizes_methods import method_rows
+from _step_sizes_report import (
+    all_targets,
+    draw,
+    full_table,
+    methods_table,
+    sampled_table,
+    theory_table,
+)
 from _step_sizes_runs import Sampling, automatic, descend, first_constant, sampled_losses
-from _step_sizes_theory import theory_rows
+from _step_sizes_theory import CASES, theory_rows
 
 from fl_ef21.theory import step_size
 
@@ -42,6 +50,8 @@ LAMBDAS: Final = (0.0, 1e-3)
 MULTIPLES: Final = 2.0 ** np.arange(15)
 STARTS: Final = (1e-6, 1.0)
 NOISY: Final = {"25 % of clients": Sampling(0.25), "minibatches of 32": Sampling(batch=32)}
+SEEDS: Final = (0, 1)
+PARTS: Final = ("full", "sampled", "methods", "theory")
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,7 @@ class SampledRow:
     setting: str
     lam: float
     k: int
+    seed: int
     best: float
     multiple: int
     tiny: float
@@ -136,19 +147,22 @@ def sampled_rows(problem: Federation) -> Iterator[SampledRow]:
         for k in (sizes(problem.d)[0], sizes(problem.d)[-1]):
             theory = step_size("ef21", problem.constants, alpha=k / problem.d)
             steps = list(theory * MULTIPLES[4:])
-            losses = sampled_losses(problem, k, steps, starts, ROUNDS, sampling)
-            excess = np.nan_to_num(losses - problem.lowest(), nan=np.inf)
-            best = int(excess[: len(steps)].argmin())
-            ratios = (excess[len(steps) :] / excess[best]).tolist()
-            where = problem.name, setting, problem.lam, k
-            yield SampledRow(*where, float(excess[best]), best + 4, *ratios)
+            for seed in SEEDS:
+                seeded = replace(sampling, seed=seed)
+                losses = sampled_losses(problem, k, steps, starts, ROUNDS, seeded)
+                excess = np.nan_to_num(losses - problem.lowest(), nan=np.inf)
+                best = int(excess[: len(steps)].argmin())
+                ratios = (excess[len(steps) :] / excess[best]).tolist()
+                where = problem.name, setting, problem.lam, k, seed
+                yield SampledRow(*where, float(excess[best]), best + 4, *ratios)
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = new_parser(__doc__)
     parser.add_argument("--quick", action="store_true", help="two data sets, one split, λ = 10⁻³")
-    parser.add_argument("--theory", action="store_true", help="theory steps on all rows as well")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:3])
+    parser.add_argument("--data", nargs="+", choices=tuple(CASES), help="these only")
     parser.add_argument("--rows", type=int, default=3000, help="rows of each set, evenly thinned")
     arguments = parser.parse_args()
     if arguments.rows < 500:
@@ -156,27 +170,37 @@ def main() -> None:
     np.seterr(over="ignore", invalid="ignore")
     watch, facts, console = Stopwatch(), machine(), new_console()
     console.print(machine_line(facts), highlight=False)
-    choice = (("mushrooms", "a9a"), ("contiguous",), (1e-3,)) if arguments.quick else None
-    full, sampled = [], []
-    for problem in problems(arguments.rows, *(choice or (DATA, SPLITS, LAMBDAS))):
-        full += full_rows(problem)
-        if problem.name.endswith("contiguous"):
-            sampled += sampled_rows(problem)
-    theory = theory_rows() if arguments.theory else []
+    wanted, parts = arguments.data or CASES, arguments.parts
+    data = [name for name in DATA if name in wanted]
+    choice = (data[:2], SPLITS[:1], LAMBDAS[1:]) if arguments.quick else (data, SPLITS, LAMBDAS)
+    full, sampled, methods = [], [], []
+    for problem in problems(arguments.rows, *choice) if set(parts) - {"theory"} else ():
+        first = problem.name.endswith("contiguous")
+        full += full_rows(problem) if "full" in parts else ()
+        sampled += sampled_rows(problem) if "sampled" in parts and first else ()
+        if "methods" in parts and first and problem.lam and "mushrooms" in problem.name:
+            methods += method_rows(problem)
+    theory = (
+        list(theory_rows([name for name in CASES if name in wanted])) if "theory" in parts else []
+    )
 
     title = f"about {arguments.rows} rows of each set"
-    console.print(full_table(full, title))
-    console.print(sampled_table(sampled, f"{ROUNDS} rounds, {title}"))
-    if theory:
-        console.print(theory_table(theory))
+    for rows, table in (
+        (full, full_table(full, title)),
+        (sampled, sampled_table(sampled, f"{ROUNDS} rounds, {title}")),
+        (methods, methods_table(methods)),
+        (theory, theory_table(theory)),
+    ):
+        if rows:
+            console.print(table)
     targets = all_targets(full, sampled, theory)
     console.print(target_table(targets))
     console.print(watch.line(), highlight=False)
     if arguments.json:
-        kinds = {"full": full, "sampled": sampled, "theory": theory}
+        kinds = {"full": full, "sampled": sampled, "methods": methods, "theory": theory}
         plain = {name: [asdict(row) for row in kind] for name, kind in kinds.items()}
         write_json(arguments.json, facts, {"rows": arguments.rows} | plain, targets)
-    if arguments.figure:
+    if arguments.figure and full and sampled:
         draw(full, sampled, arguments.figure, f"{title}; {machine_line(facts)}")
 
 

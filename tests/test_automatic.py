@@ -13,7 +13,10 @@ from core_loop import F64, trajectory
 from fl_ef21.compressors import TopK
 from fl_ef21.methods import EF21, Turn
 from fl_ef21.theory.automatic import AutomaticState, AutomaticStepSize
+from fl_ef21.theory.automatic_noisy import NoisyState, NoisyStepSize
 from fl_ef21.theory.automatic_sampled import SampledState, SampledStepSize
+
+BY_CLIENT = (SampledStepSize, NoisyStepSize)
 
 
 def quadratics(n=4, d=10, seed=0, spread=3.0):
@@ -155,12 +158,12 @@ def test_losses_that_are_not_finite_are_rejected(bad):
     assert (verdict.accepted, verdict.step_size) == (False, 0.0)
     assert state.step_size < 0.5
     assert rule.observe(rule.start(), bad, 1.0, 0.0)[1].accepted is False
-    sampled = SampledStepSize(0.5)
-    known, _ = sampled.observe(sampled.start(), {"a": (1.0, 1.0)}, 1.0)
-    found, verdict = sampled.observe(known, {"a": (1.0, bad)}, 1.0)
-    assert (verdict.accepted, verdict.step_size) == (False, 0.0)
-    assert found.step_size < known.step_size
-    assert found.losses == known.losses
+    for sampled in (SampledStepSize(0.5), NoisyStepSize(0.5)):
+        known, _ = sampled.observe(sampled.start(), {"a": (1.0, 1.0)}, 1.0)
+        found, verdict = sampled.observe(known, {"a": (1.0, bad)}, 1.0)
+        assert (verdict.accepted, verdict.step_size) == (False, 0.0)
+        assert found.step_size < known.step_size
+        assert found.losses == known.losses
 
 
 @pytest.mark.parametrize("loss", [0.0, -3.0, 1e300, 5e-324])
@@ -171,8 +174,7 @@ def test_extreme_numbers_divide_nothing_by_zero(loss, norm):
         for product in (0.0, norm, -norm):
             state, verdict = rule.observe(state, loss, norm, product)
             assert isfinite(verdict.step_size)
-    for noisy in (False, True):
-        sampled = SampledStepSize(1.0, 0.5, noisy)
+    for sampled in (rule(1.0, 0.5) for rule in BY_CLIENT):
         found = sampled.start()
         for told in ({"a": (1.0, loss)}, {"a": (1.0, loss), "b": (2.0, -loss)}, {}):
             found, verdict = sampled.observe(found, told, norm)
@@ -195,24 +197,28 @@ def test_states_survive_json_and_rules_are_deterministic():
         assert again == state
         assert rule.observe(again, loss, 1.0, 0.5) == rule.observe(state, loss, 1.0, 0.5)
         state, _ = rule.observe(state, loss, 1.0, 0.5)
-    sampled = SampledStepSize(1.0, 0.5)
-    found = sampled.start()
-    for t in range(6):
-        found, _ = sampled.observe(found, {str(t % 3): (1.0, 1.0 / (1 + t))}, 1.0)
-        assert SampledState.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+    for sampled, kind in (
+        (SampledStepSize(1.0, 0.5), SampledState),
+        (NoisyStepSize(1.0), NoisyState),
+    ):
+        found = sampled.start()
+        for t in range(60):
+            told = {str((t + i) % 3): (1.0, 1.0 / (1 + t) + 0.1 * i) for i in range(2)}
+            found, _ = sampled.observe(found, told, 1e-3)
+            assert kind.from_dict(json.loads(json.dumps(found.as_dict()))) == found
 
 
 def sampled_run(rule, losses, gradients, x, rounds, share, noise=0.0, k=3):
     """EF21-PP by hand, with noisy losses and gradients; returns the last model."""
     rng, n = np.random.default_rng(0), len(losses)
-    held, kept, state = np.array([gradient(x) for gradient in gradients]), x, rule.start()
+    held, origin, state = np.array([gradient(x) for gradient in gradients]), x, rule.start()
     chosen = np.arange(n)
     for _ in range(rounds):
         told = {str(i): (1.0, losses[i](x) + noise * rng.normal()) for i in chosen}
         mean = held.mean(axis=0)
         state, verdict = rule.observe(state, told, float(mean @ mean))
-        kept = x if verdict.accepted else kept
-        x = kept - verdict.step_size * mean
+        x, origin = (x if verdict.accepted else origin), (x if verdict.kept else origin)
+        x = x - verdict.step_size * mean
         chosen = rng.choice(n, max(1, round(share * n)), replace=False)
         for i in chosen:
             change = gradients[i](x) + noise * rng.normal(size=x.size) - held[i]
@@ -231,26 +237,71 @@ def test_sampled_clients_find_the_minimum(start):
 @pytest.mark.parametrize("start", [1e-6, 1.0])
 def test_noisy_losses_still_descend(start):
     losses, gradients, L = quadratics(n=12, spread=1.0)
-    rule = SampledStepSize(start / L, noisy=True)
+    rule = NoisyStepSize(start / L)
     x = sampled_run(rule, losses, gradients, np.zeros(10), 600, 1.0, noise=0.01)
     assert norm_squared(gradients, x) < 0.01 * norm_squared(gradients, np.zeros(10))
 
 
+@pytest.mark.parametrize("start", [1e-6, 1.0])
+def test_noisy_losses_of_sampled_clients_descend(start):
+    losses, gradients, L = quadratics(n=12, spread=1.0)
+    rule = NoisyStepSize(start / L, 0.5)
+    x = sampled_run(rule, losses, gradients, np.zeros(10), 1200, 0.5, noise=0.01)
+    assert norm_squared(gradients, x) < 0.02 * norm_squared(gradients, np.zeros(10))
+
+
+def noisy_after(rounds, fall, rise=0.0, noise=1e-3, seed=0):
+    """States and verdicts of 20 clients whose losses fall by a share of what is promised."""
+    rule, rng = NoisyStepSize(1.0), np.random.default_rng(seed)
+    state, level, seen = rule.start(), 1.0, []
+    for t in range(rounds):
+        told = {str(i): (1.0, level + noise * rng.normal()) for i in range(20)}
+        state, verdict = rule.observe(state, told, 1e-3)
+        seen.append((state, verdict))
+        level += rise if t > rounds // 2 else -fall * verdict.step_size * 1e-3
+    return seen
+
+
+def test_blocks_lengthen_what_keeps_its_promise_and_shorten_what_does_not():
+    shortened, lengthened = (noisy_after(120, share)[-1][0] for share in (0.0, 0.45))
+    assert not shortened.searching
+    assert shortened.step_size < 0.1
+    assert lengthened.step_size > 10
+
+
+def test_a_rise_beyond_chance_leads_back_to_the_best_model():
+    seen = noisy_after(200, fall=0.3, rise=0.05)
+    back = next(i for i, (_, verdict) in enumerate(seen) if not verdict.accepted)
+    assert 100 <= back < 125
+    (before, _), (after, verdict) = seen[back - 1], seen[back]
+    assert 0 < verdict.step_size == 0.5 * before.step_size
+    assert after.rest == 8
+    assert seen[back + 1][1] == (True, verdict.step_size, False, False)
+    kept = [i for i, (_, verdict) in enumerate(seen[:back]) if verdict.kept]
+    assert seen[kept[-1]][0].best == before.best
+
+
+def test_noise_alone_does_not_lengthen_without_end():
+    seen = noisy_after(2000, fall=0.0)
+    assert seen[-1][0].step_size < 10
+
+
 def test_a_round_without_known_clients_is_not_trusted():
-    rule = SampledStepSize(1.0, 0.5)
-    state, verdict = rule.observe(rule.start(), {"a": (1.0, 3.0)}, 1.0)
-    assert (verdict.accepted, verdict.trusted) == (True, False)
-    assert state == replace(state, searching=True, rest=0)
+    for rule in (kind(1.0, 0.5) for kind in BY_CLIENT):
+        state, verdict = rule.observe(rule.start(), {"a": (1.0, 3.0)}, 1.0)
+        assert (verdict.accepted, verdict.trusted) == (True, False)
+        assert state == replace(state, searching=True, rest=0)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, inf, nan])
 def test_bad_parameters_are_refused(bad):
     with pytest.raises(ValueError, match="initial="):
         AutomaticStepSize(bad)
-    with pytest.raises(ValueError, match="initial="):
-        SampledStepSize(bad)
-    with pytest.raises(ValueError, match="participation="):
-        SampledStepSize(1.0, participation=bad)
+    for rule in BY_CLIENT:
+        with pytest.raises(ValueError, match="initial="):
+            rule(bad)
+        with pytest.raises(ValueError, match="participation="):
+            rule(1.0, participation=bad)
 
 
 def test_bad_tolerances_are_refused():

@@ -26,14 +26,16 @@ LARGEST: Final = 1e100
 
 
 class Verdict(NamedTuple):
-    """What the server does with a round: x_acc ← x if accepted, then x ← x_acc − γ ḡ."""
+    """What the server does with a round: x_acc ← x if it is kept, then x ← x − γ ḡ."""
 
     accepted: bool
-    """Whether the round's model is kept; otherwise the server goes back to the last one kept."""
+    """Whether the step is from the round's model; otherwise it is from x_acc, the last one kept."""
     step_size: float
-    """γ ≥ 0 of the step from the model that is kept; 0 asks again there."""
+    """γ ≥ 0 of the step; 0 asks again."""
     trusted: bool = True
     """Whether the losses could say anything of γ in this round."""
+    kept: bool = True
+    """Whether a model that is accepted becomes the one to go back to."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
@@ -13,6 +13,7 @@ from fl_ef21.flower.server.round import Told, with_losses
 from fl_ef21.methods import Snapshot
 from fl_ef21.methods.snapshot import join
 from fl_ef21.theory.automatic import AutomaticStepSize, Verdict
+from fl_ef21.theory.automatic_noisy import NoisyStepSize
 from fl_ef21.theory.automatic_sampled import SampledStepSize
 
 WITHOUT_CONSTANTS: Final = 1e-6
@@ -48,9 +49,9 @@ class Round:
 class AutomaticSteps:
     """Judges every round by the clients' losses.
 
-    With all clients and whole gradients by :class:`AutomaticStepSize`, otherwise by
-    :class:`SampledStepSize`. Mutable: it remembers the model that is kept, and the estimate that
-    the last step went along.
+    With noise by :class:`NoisyStepSize`, otherwise with some of the clients by
+    :class:`SampledStepSize`, and with all by :class:`AutomaticStepSize`. Mutable: it remembers the
+    model that is kept, and the estimate that the last step went along.
 
     Parameters
     ----------
@@ -64,10 +65,10 @@ class AutomaticSteps:
 
     def __init__(self, initial: float, participation: float = 1.0, *, noisy: bool = False) -> None:
         self.whole = AutomaticStepSize(initial)
-        self.sampled = SampledStepSize(initial, participation, noisy=noisy)
+        self.by_client = (NoisyStepSize if noisy else SampledStepSize)(initial, participation)
         self.is_whole = participation == 1 and not noisy
         self._whole_state = self.whole.start()
-        self._sampled_state = self.sampled.start()
+        self._by_client_state: Any = self.by_client.start()
         self._kept: ArrayRecord | None = None
         self._along: NDArray[np.float64] | None = None
 
@@ -77,7 +78,7 @@ class AutomaticSteps:
         along = {} if self._along is None else {"along": self._along}
         rule = Snapshot(
             along,
-            {"whole": self._whole_state.as_dict(), "sampled": self._sampled_state.as_dict()},
+            {"whole": self._whole_state.as_dict(), "by_client": self._by_client_state.as_dict()},
         )
         return join({"rule": rule, "kept": Snapshot(kept)})
 
@@ -85,7 +86,7 @@ class AutomaticSteps:
         """Take the state of a snapshot."""
         rule, kept = snapshot.within("rule"), snapshot.within("kept").arrays
         self._whole_state = type(self._whole_state).from_dict(rule.values["whole"])
-        self._sampled_state = type(self._sampled_state).from_dict(rule.values["sampled"])
+        self._by_client_state = type(self._by_client_state).from_dict(rule.values["by_client"])
         self._along = rule.arrays.get("along")
         self._kept = ArrayRecord({n: Array(a) for n, a in kept.items()}) if kept else None
 
@@ -107,12 +108,12 @@ class AutomaticSteps:
             # Some reply is missing: the step goes on as it is, from where the round was.
             self._kept, self._along = this.arrays, this.direction
             return this.arrays, self._whole_state.step_size
-        verdict = (self._judge_whole if self.is_whole else self._judge_sampled)(this, told)
-        if verdict.accepted or self._kept is None:
+        verdict = (self._judge_whole if self.is_whole else self._judge_by_client)(this, told)
+        if self._kept is None or (verdict.accepted and verdict.kept):
             self._kept = this.arrays
         if verdict.step_size > 0:
             self._along = this.direction
-        return self._kept, verdict.step_size
+        return this.arrays if verdict.accepted else self._kept, verdict.step_size
 
     def _judge_whole(self, this: Round, told: Sequence[Told]) -> Verdict:
         along = self._along
@@ -126,10 +127,10 @@ class AutomaticSteps:
         )
         return verdict
 
-    def _judge_sampled(self, this: Round, told: Sequence[Told]) -> Verdict:
+    def _judge_by_client(self, this: Round, told: Sequence[Told]) -> Verdict:
         losses = {reply.about.client: (reply.weight, loss + this.penalty) for reply, loss in told}
         norm_squared = float(np.sum(np.square(this.direction)))
-        self._sampled_state, verdict = self.sampled.observe(
-            self._sampled_state, losses, norm_squared
+        self._by_client_state, verdict = self.by_client.observe(
+            self._by_client_state, losses, norm_squared
         )
         return verdict
