@@ -20,7 +20,7 @@ METHODS: Final = (
     ("ef21:compressed", "topk:0.05"),
     ("ef21+:compressed", "topk:0.05"),
     ("ef21-sgdm:compressed:0.1", "topk:0.05"),
-    ("econtrol:0.01", "topk:0.05"),
+    ("econtrol:compressed:0.01", "topk:0.05"),
     ("diana", "unbiased-randk:0.05"),
     ("marina", "unbiased-randk:0.05"),
     ("dasha", "unbiased-randk:0.05"),
