@@ -61,7 +61,14 @@ def method_rows(problem: Federation) -> Iterator[MethodRow]:
         ]
         tiny, unit = (value / excess[best] for value in found)
         yield MethodRow(
-            *(problem.name, str(method), text, rule.__name__, excess[best], float(MULTIPLES[best])),
+            *(
+                problem.name,
+                name.partition(":")[0],
+                text,
+                rule.__name__,
+                excess[best],
+                float(MULTIPLES[best]),
+            ),
             *(tiny, unit),
         )
 

@@ -13,7 +13,8 @@ from core_loop import F64, trajectory
 from fl_ef21.compressors import TopK
 from fl_ef21.methods import EF21, Turn
 from fl_ef21.theory.automatic import AutomaticState, AutomaticStepSize
-from fl_ef21.theory.automatic_noisy import NoisyState, NoisyStepSize
+from fl_ef21.theory.automatic_noisy import NoisyStepSize
+from fl_ef21.theory.automatic_noisy_state import NoisyState
 from fl_ef21.theory.automatic_sampled import SampledState, SampledStepSize
 
 BY_CLIENT = (SampledStepSize, NoisyStepSize)
@@ -281,9 +282,11 @@ def test_a_rise_beyond_chance_leads_back_to_the_best_model():
     assert seen[kept[-1]][0].best == before.best
 
 
-def test_noise_alone_does_not_lengthen_without_end():
-    seen = noisy_after(2000, fall=0.0)
-    assert seen[-1][0].step_size < 10
+def test_noise_alone_does_not_lengthen_without_end_and_is_not_trusted():
+    seen = noisy_after(2000, fall=0.0, noise=0.1)
+    assert seen[-1][0].step_size < 1000
+    ends = [after for (before, _), after in pairwise(seen) if before.sums.rounds > 8]
+    assert any(not state.sums.rounds and not verdict.trusted for state, verdict in ends)
 
 
 def test_a_round_without_known_clients_is_not_trusted():

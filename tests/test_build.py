@@ -210,6 +210,7 @@ REFUSED = [
     ("--method ef21-rf --step-size 2021", "--step-size: .*; choose one of theory, published"),
     ("--method ef14 --step-size auto", "step_size='auto' has to take steps back, .*give a number"),
     ("--step-size auto --downlink ef21-bc:topk:1", "take steps back, .*give a number"),
+    ("--method diana --step-size auto", "the chance in diana's steps .*give a number"),
     ("--step-size published --participation 0.5", "--step-size: .*for full participation"),
 ]
 

@@ -26,6 +26,7 @@ STRATEGIES = {
     "ef21-bc": lambda **k: EF21BC(TOP, downlink_compressor=TopK(3), **COMMON, **k),
     "auto": lambda **k: strategy(step_size="auto", constants=Constants(2.0, [2.0] * 5), **k),
     "auto-pp": lambda **k: strategy(step_size="auto", fraction_train=0.6, **k),
+    "auto-noisy": lambda **k: strategy(step_size="auto", stochastic=True, **k),
     "econtrol": lambda **k: EControl(TOP, **COMMON, **k),
     "ef14": lambda **k: EF14(TOP, **COMMON, **k),
     "diana": lambda **k: DIANA(Natural(), **COMMON, **k),

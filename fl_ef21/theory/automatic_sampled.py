@@ -89,7 +89,7 @@ class SampledStepSize:
     >>> state, verdict = rule.observe(rule.start(), {"a": (1.0, 8.0)}, norm_squared=2.0)
     >>> state, verdict = rule.observe(state, {"a": (1.0, 6.5)}, norm_squared=2.0)
     >>> verdict
-    Verdict(accepted=True, step_size=2.0, trusted=True)
+    Verdict(accepted=True, step_size=2.0, trusted=True, kept=True)
     """
 
     label: ClassVar[str] = "empirical"

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any, Final, TypeAlias
 
 from fl_ef21.compressors import Compressor, Contractive, Identity, Selection, Unbiased
-from fl_ef21.methods import DCGD, EF21PAGE, EF21SGDM, MARINA, EControl, Method
+from fl_ef21.methods import DCGD, DIANA, EF21PAGE, EF21SGDM, MARINA, EControl, Method
 from fl_ef21.methods.downlink import EF21BC, EF21P, Downlink
 from fl_ef21.methods.server import Box, Descent, HeavyBall, Prox, Regularised, ServerStep
 from fl_ef21.theory import Constants, StepSize, explain
@@ -160,11 +160,16 @@ def checked_rule(step_size: object, constants: object) -> StepSizeRule:
 
 
 def require_reversible(method: Method, downlink: Downlink | None) -> None:
-    """Raise ``ValueError`` unless the server can go back to an earlier model on its own."""
+    """Raise ``ValueError`` unless the server can judge its steps, and take them back on its own."""
     if method.clients_use_step_size or isinstance(downlink, EF21BC):
         raise ValueError(
             f"step_size='auto' has to take steps back, which clients of "
             f"{downlink or method} take part in; give a number, or a theorem's word"
+        )
+    if isinstance(method, DIANA):
+        raise ValueError(
+            "step_size='auto' judges steps by the clients' losses, which the chance in diana's "
+            "steps moves up and down; give a number, or a theorem's word"
         )
 
 
