@@ -123,10 +123,10 @@ def draw(full: Sequence[Any], sampled: Sequence[Any], path: Path, about: str) ->
             for setting in dict.fromkeys(row.setting for row in sampled)
         }
         _profile(right, noisy, 2.0, "excess loss / that of the best constant step")
-        right.set_title("Noisy rounds: f − f* after equal rounds", loc="left")
+        right.set_title("Noisy rounds: f − f* after as many rounds", loc="left")
         caption = (
             "Share of cases within a factor of the best constant step of a power-of-two grid, "
-            f"which is found by trying all. Dashed: the target. All measured here, on {about}."
+            f"which is found by trying all: higher is better. All measured here, on {about}."
         )
         save_figure(figure, path, caption)
 
@@ -139,6 +139,7 @@ def _profile(axes: Axes, curves: dict[str, list[float]], target: float, label: s
         axes.step(places, [0, *shares, shares[-1]], where="post", label=name, color=colour)
     axes.axvline(1, color="#999999", linewidth=1)
     axes.axvline(target, color="black", linestyle="--", linewidth=1)
+    axes.text(target, 1.03, "target", ha="center", va="bottom", fontsize="small")
     axes.set_xscale("log")
     ticks = (0.1, 0.2, 0.5, 1, target, 5, 9)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
