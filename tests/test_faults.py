@@ -61,7 +61,6 @@ def test_what_comes_late_or_twice_is_quarantined(kind):
     assert outcome.rejections == (2 if kind == "repeat-reply" else 1)
 
 
-@pytest.mark.xfail(reason="call_roll raises KeyError at the second, and believes any key")
 @pytest.mark.parametrize(
     "fault",
     [Fault(1, "repeat-reply", 0, 1), *(Fault(1, "damage-reply", 0, n) for n in (35, 36, 40))],

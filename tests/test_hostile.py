@@ -32,22 +32,7 @@ FOLLOWING = {
 """Mutations that may leave a reply which follows the protocol and keeps all limits."""
 
 
-KNOWN = {
-    "ef21-no-mirror": "a fresh message that is not due raises NoMirrorError",
-    "diana-no-mirror-resumed": "a fresh message that is not due raises NoMirrorError",
-    "ef21-auto": "a round whose only reply has no loss raises ValueError",
-}
-"""Cases in which a hostile reply still ends a run."""
-
-
-def known(case):
-    reason = KNOWN.get(case.name)
-    return pytest.param(case, marks=[pytest.mark.xfail(reason=reason)] if reason else [])
-
-
-@pytest.mark.parametrize(
-    "case", [known(case) for case in (*CASES.values(), AUTOMATIC)], ids=lambda case: case.name
-)
+@pytest.mark.parametrize("case", [*CASES.values(), AUTOMATIC], ids=lambda case: case.name)
 def test_a_siege_is_held(case, caplog):
     caplog.set_level("CRITICAL", logger="flwr")
     siege = besiege(case, seed=1)

@@ -11,7 +11,7 @@ from fl_ef21.flower.client.journal import ClientJournal
 from fl_ef21.flower.client.shadow import receive_model
 from fl_ef21.flower.client.state_directory import StateDirectory
 from fl_ef21.flower.client.turn import AppFailedError, single_arrays, take_turn
-from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError, Reply, reply_record
+from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError, Reply, origin, reply_record
 from fl_ef21.flower.protocol.records import copy_state, entries, is_record
 
 
@@ -69,7 +69,7 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
     try:
         instruction = Instruction.from_record(record)
         if instruction.roll_call:
-            return _roll_call(message, context)
+            return _roll_call(message, context, instruction)
         run = _train if kind == "train" else _evaluate
         home = StateDirectory.of(context, client_key(context))
         records = context.state if home is None else home.load()
@@ -137,8 +137,9 @@ def _evaluate(
     return reply
 
 
-def _roll_call(message: Message, context: Context) -> Message:
-    about = Reply(client_key(context), seq=0, digest=b"")
+def _roll_call(message: Message, context: Context, instruction: Instruction) -> Message:
+    client = client_key(context)
+    about = Reply(client, seq=0, digest=origin(instruction.epoch, client, instruction.round))
     return Message(RecordDict({"arrays": reply_record(about.pack(b""))}), reply_to=message)
 
 

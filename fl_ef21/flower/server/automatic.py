@@ -96,18 +96,19 @@ class AutomaticSteps:
         Raises
         ------
         ValueError
-            If no client reports a loss.
+            If no client has ever reported a loss.
         """
         told = with_losses(this.replies)
-        if not told:
+        if not told and self._kept is None:
             raise ValueError(
                 "step_size='auto' needs the clients' losses: let the app return the metric 'loss', "
                 "its mean loss at the model that it was sent; or give a number"
             )
-        if self.is_whole and not (this.complete and len(told) == len(this.replies)):
-            # Some reply is missing: the step goes on as it is, from where the round was.
+        if not told or (self.is_whole and not (this.complete and len(told) == len(this.replies))):
+            # Some loss is missing: the step goes on as it is, from where the round was.
             self._kept, self._along = this.arrays, this.direction
-            return this.arrays, self._whole_state.step_size
+            state = self._whole_state if self.is_whole else self._by_client_state
+            return this.arrays, state.step_size
         verdict = (self._judge_whole if self.is_whole else self._judge_by_client)(this, told)
         if self._kept is None or (verdict.accepted and verdict.kept):
             self._kept = this.arrays

@@ -9,6 +9,10 @@ ByClient: TypeAlias = Mapping[str, Value] | Sequence[Value]
 """By client key, such as ``"partition-id=3"``, or by partition id."""
 
 
+class UnknownClientError(ValueError):
+    """A client for which nothing was given; the text names it and those that are known."""
+
+
 def by_client(values: ByClient[Value]) -> dict[str, Value]:
     """Return values by client key.
 
@@ -27,11 +31,11 @@ def value_of(values: Mapping[str, Value], client: str, what: str) -> Value:
 
     Raises
     ------
-    ValueError
-        If there is none; the text names the client and those that are known.
+    UnknownClientError
+        If there is none.
     """
     if client not in values:
-        raise ValueError(
+        raise UnknownClientError(
             f"no {what} was given for client {client!r}; known are {', '.join(sorted(values))}"
         )
     return values[client]

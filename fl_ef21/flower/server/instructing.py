@@ -11,7 +11,7 @@ from flwr.common import log
 from flwr.serverapp import Grid
 
 from fl_ef21.compressors import Compressor
-from fl_ef21.flower.protocol import NO_MOD, RECORD, Instruction, ProtocolError
+from fl_ef21.flower.protocol import NO_MOD, RECORD, Instruction, ProtocolError, origin
 from fl_ef21.flower.protocol.policy import LayerPolicy
 from fl_ef21.flower.protocol.records import entries, filled, held, instruction_message
 from fl_ef21.flower.server.broadcast import Update
@@ -127,6 +127,9 @@ class RollCall:
 
 NO_ROLL_CALL: Final = RollCall(MessageSize(), MessageSize(), ())
 
+CALLS: Final = 3
+"""How often nodes are asked that all answer with an error: one damaged answer may be chance."""
+
 
 def call_roll(
     terms: Terms,
@@ -144,14 +147,38 @@ def call_roll(
     Raises
     ------
     ProtocolError
-        If no node has ever given its key and all that answer do so with an error: the clients
-        lack the mod.
+        If no node has ever given its key and all answer with an error, however often they are
+        asked: the clients lack the mod.
     """
     asked = [node for node in nodes if ledger.client_of(node) is None]
-    calls = [terms.instruct(ledger, server_round, node, RecordDict()) for node in asked]
-    if not calls:
+    if not asked:
         return NO_ROLL_CALL
-    replies = list(grid.send_and_receive(calls, timeout=timeout))
+    nobody_known = len(asked) == len(nodes)
+    sent = received = MessageSize()
+    for _ in range(CALLS if nobody_known else 1):
+        calls = [terms.instruct(ledger, server_round, node, RecordDict()) for node in asked]
+        replies = list(grid.send_and_receive(calls, timeout=timeout))
+        errors = _note_keys(ledger, server_round, nodes, calls, replies)
+        sent, received = sent + measure(calls), received + measure(replies)
+        all_err = len(errors) == len(asked) == len(replies)
+        if not all_err:
+            break
+    if nobody_known and all_err:
+        raise ProtocolError(f"{NO_MOD} (a client says: {next(iter(errors.values()))})")
+    for text in errors.values():
+        log(WARNING, "configure_train: %s", text)
+    return RollCall(sent, received, tuple(errors.values()))
+
+
+def _note_keys(
+    ledger: Ledger,
+    server_round: int,
+    nodes: Sequence[int],
+    calls: Sequence[Message],
+    replies: Sequence[Message],
+) -> dict[int, str]:
+    """Note the keys in the answers to a roll call; return a text for each node without one."""
+    asked = [call.metadata.dst_node_id for call in calls]
     errors = {node: f"node {node}: no answer to the roll call" for node in asked}
     nodes_by_call = {call.metadata.message_id: call.metadata.dst_node_id for call in calls}
     for reply in replies:
@@ -161,12 +188,11 @@ def call_roll(
         try:
             if reply.has_error():
                 raise ProtocolError(str(reply.error.reason))
-            ledger.names.introduce(node, read_reply(reply)[0].client, nodes)
-            del errors[node]
+            about, _ = read_reply(reply)
+            if about.digest != origin(ledger.epoch, about.client, server_round):
+                raise ProtocolError("the key is damaged, or one of another round")
+            ledger.names.introduce(node, about.client, nodes)
+            errors.pop(node, None)
         except (ProtocolError, RejectedError) as error:
             errors[node] = f"node {node}: {error}"
-    if len(errors) == len(nodes) == len(replies):
-        raise ProtocolError(f"{NO_MOD} (a client says: {next(iter(errors.values()))})")
-    for text in errors.values():
-        log(WARNING, "configure_train: %s", text)
-    return RollCall(measure(calls), measure(replies), tuple(errors.values()))
+    return errors

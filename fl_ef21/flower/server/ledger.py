@@ -51,6 +51,8 @@ class Rules:
         reports, by default. May raise :class:`RejectedError`.
     supports : bool
         Whether messages lie on the clients' own coordinates (EF21-RF).
+    fresh : bool
+        Whether messages may take the place of all before them, as the method's may.
     limits : Limits
         What no honest reply exceeds.
     norms : NormBound
@@ -60,6 +62,7 @@ class Rules:
     weighted_by_key: str = "num-examples"
     weight_of: Callable[[CheckedReply], float] = lambda reply: reply.weight
     supports: bool = False
+    fresh: bool = True
     limits: Limits = field(default_factory=Limits)
     norms: NormBound = field(default_factory=NormBound)
 
@@ -152,9 +155,12 @@ class Ledger:
             If a part is missing, malformed, or out of range.
         """
         rules = self.rules
-        return checked(
+        found = checked(
             node_id, reply, self.layout, self._message, rules.limits, rules.weighted_by_key
         )
+        if found.message.fresh and not rules.fresh:
+            raise RejectedError("the message takes the place of all before it, which is not due")
+        return found
 
     def _message(self, client: str, payload: bytes) -> tuple[CompressedMessage, Support | None]:
         """Return a payload's message, and the support if the client tells one."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import ERROR
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Final
 
 import numpy as np
@@ -141,11 +141,13 @@ def train_loss(applied: Sequence[CheckedReply]) -> float | None:
     if not told or len(told) < len(applied) or not all(map(isfinite, losses)):
         return None
     weights = [reply.weight for reply, _ in told]
-    return float(np.average(np.array(losses, np.float64), weights=weights))
+    with np.errstate(over="ignore"):
+        mean = float(np.average(np.array(losses, np.float64), weights=weights))
+    return mean if isfinite(mean) else None
 
 
 def _estimate_error(applied: Sequence[CheckedReply]) -> float | None:
     """Return Σ pᵢ‖sᵢ − ĝᵢ‖² / Σ pᵢ‖sᵢ‖²."""
     error = sum(reply.weight * reply.about.error_squared for reply in applied)
     norm = sum(reply.weight * reply.about.signal_norm_squared for reply in applied)
-    return error / norm if norm > 0 else None
+    return error / norm if isfinite(error) and 0 < norm < inf else None

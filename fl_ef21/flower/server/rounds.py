@@ -23,6 +23,7 @@ from fl_ef21.flower.protocol.seeding import UNUSED, coin_generator, sampling_gen
 from fl_ef21.flower.server.automatic import Round
 from fl_ef21.flower.server.checking import CheckedReply
 from fl_ef21.flower.server.checkpoints import Checkpoints
+from fl_ef21.flower.server.clients import UnknownClientError
 from fl_ef21.flower.server.history import RoundRecord
 from fl_ef21.flower.server.instructing import NO_ROLL_CALL, Share, Terms, call_roll
 from fl_ef21.flower.server.ledger import Ledger, Rules
@@ -134,8 +135,9 @@ class Rounds(FedAvg):
         roll, by_name = NO_ROLL_CALL, self.needs_names or self.shares.are_individual
         if count < len(asked) or by_name:
             roll = call_roll(self._terms, ledger, server_round, asked, grid, self._timeout)
-        if by_name:  # who has not given a key cannot be told what is its own
-            asked = [node for node in asked if ledger.client_of(node) is not None]
+        strangers: tuple[str, ...] = ()
+        if by_name:
+            asked, strangers = self._known(ledger, asked)
         drawn = self.choose(server_round, asked, count, ledger)
         log(INFO, "configure_train: Sampled %s nodes (out of %s)", len(drawn), len(nodes))
 
@@ -152,7 +154,7 @@ class Rounds(FedAvg):
             arrays=arrays,
             instructions=instructions,
             nodes=nodes,
-            errors=roll.errors,
+            errors=roll.errors + strangers,
             downlink=roll.sent + measure(instructions),
             uplink=roll.received,
             started=started,
@@ -278,6 +280,32 @@ class Rounds(FedAvg):
     def weight_of(self, reply: CheckedReply) -> float:
         """Return the weight mᵢ > 0 of the client that has sent a reply: its number of examples."""
         return reply.weight
+
+    def _known(self, ledger: Ledger, nodes: Sequence[int]) -> tuple[list[int], tuple[str, ...]]:
+        """Return the nodes that can be told what is their own, and a text for each other.
+
+        A node that has not given a key cannot, nor one with a key for which nothing was given.
+
+        Raises
+        ------
+        UnknownClientError
+            If nothing was given for any of the keys.
+        """
+        named = {n: client for n in nodes if (client := ledger.client_of(n)) is not None}
+        strangers: dict[int, UnknownClientError] = {}
+        for node, client in named.items():
+            try:
+                self.compressor_of(client)
+                self.scale_of(client)
+                if self.shares.probabilities is not None:
+                    self.shares.probability_of(client)
+            except UnknownClientError as error:
+                strangers[node] = error
+                log(WARNING, "configure_train: node %s is left out: %s", node, error)
+        if strangers and len(strangers) == len(named):
+            raise next(iter(strangers.values()))
+        texts = tuple(f"node {node}: {error}" for node, error in strangers.items())
+        return [node for node in named if node not in strangers], texts
 
     def _share(
         self, ledger: Ledger, drawn: Sequence[int], place: int, arrays: ArrayRecord

@@ -193,6 +193,7 @@ class ErrorFeedbackStrategy(Rounds):
             self.weighted_by_key,
             self.weight_of,
             self.uses_supports,
+            self.method.starts_anew,
             Limits(weight=max_weight),
             NormBound(norm_bound),
         )
