@@ -60,7 +60,7 @@ def test_data_that_cannot_be_partitioned_end_the_study_with_the_reason(tmp_path)
 
 
 def test_unknown_run_config_keys_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="no key speed; known are clients, compressor"):
+    with pytest.raises(ValueError, match="no key speed; known are checkpoint, clients"):
         run_study(QUICKSTART, clients=2, run_config={"speed": 1})
 
 

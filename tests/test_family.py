@@ -268,9 +268,17 @@ def test_bad_arguments_are_refused_at_construction(build, message):
 
 
 def test_constants_for_clients_that_are_not_there():
-    strategy = EF21W(TOP, smoothness={"partition-id=0": 1.0}, **options())
+    strategy = EF21W(TOP, smoothness={"partition-id=99": 1.0}, **options())
     with pytest.raises(ValueError, match="no smoothness constant was given for client"):
         Quadratics().run(strategy, 1)
+
+
+def test_a_client_without_a_constant_is_left_out_by_name():
+    strategy = EF21W(TOP, smoothness={"partition-id=0": 1.0}, **options())
+    Quadratics().run(strategy, 2)
+    assert [row.clients for row in strategy.history] == [1, 1]
+    for reason in strategy.history[1].reasons:
+        assert "no smoothness constant was given for client 'partition-id=" in reason
 
 
 # Compressed downlinks

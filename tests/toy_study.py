@@ -87,7 +87,7 @@ def replace_engines(monkeypatch):
     return engines
 
 
-def command(*arguments, columns=80):
+def command(*arguments, columns=300):
     """Run ``fl-ef21`` in this process."""
     return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": str(columns)})
 
