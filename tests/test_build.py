@@ -194,7 +194,7 @@ REFUSED = [
     ("--method ef21-bc --downlink topk:1 --server box:0:1", "use the downlink EF21P"),
     ("--method ef21-prox", "--server: .* give --server prox:l1:0.01, or box:-1:1"),
     ("--method ef21-hb --server box:0:1", "--server: .* leave --server out"),
-    ("--server newton", "--server: unknown server step 'newton'; known are box, descent"),
+    ("--server newton", "--server: unknown server step 'newton'; known are adagrad, adam, box"),
     ("--method ef21-pp", "--participation: .* give --participation 0.5"),
     ("--participation 0", r"--participation: .*outside \(0, 1\]"),
     ("--participation 1.5", "--participation': 1.5 is not in the range"),

@@ -49,6 +49,8 @@ TABLE = [
     # matrices
     "lowrank:1",
     "lowrank:2",
+    "toprows:1:2",
+    "toprows:0.4:3",
     # roundings
     "sign",
     "ternary",
@@ -78,6 +80,7 @@ TABLE = [
     "shrunk-unbiased-permk:1:3",
     "shrunk-unbiased-bernoulli:0.3",
     # compositions
+    "toprows:0.4:3|natural-nearest",
     "topk:3|natural",
     "topk:3|natural-nearest",
     "topk:3|bfloat16",

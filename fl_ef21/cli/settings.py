@@ -167,14 +167,19 @@ def _check_step_rule(method: str, rule: str, strategy: "ErrorFeedbackStrategy") 
 
     from fl_ef21.flower.protocol.layout import ArraySpec, Layout
     from fl_ef21.flower.server.recipe import WORDS
-    from fl_ef21.flower.strategies.kinds import SettingError, method_parts
+    from fl_ef21.flower.strategies.kinds import SettingError, about, method_parts
+    from fl_ef21.methods.server import schedule_from_text
     from fl_ef21.theory import Constants
 
     words = (*STEP_SIZE_WORDS, *WORDS)
-    if rule not in words and not _is_number(rule):
+    if ":" in rule:
+        with about("step-size"):
+            schedule_from_text(rule)
+    elif rule not in words and not _is_number(rule):
         raise SettingError(
             "step-size",
-            f"step size {rule!r} is unknown; give a positive number or {', '.join(words)}",
+            f"step size {rule!r} is unknown; give a positive number, a schedule such as "
+            f"cosine:0.1:200, or {', '.join(words)}",
         )
     if rule not in WORDS or rule == "auto":
         return

@@ -28,6 +28,7 @@ from fl_ef21.compressors.ternary import Ternary
 from fl_ef21.compressors.text import from_text
 from fl_ef21.compressors.threshold import Threshold
 from fl_ef21.compressors.top_k import TopK
+from fl_ef21.compressors.top_rows import TopRows
 from fl_ef21.compressors.uniform import Uniform
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "Ternary",
     "Threshold",
     "TopK",
+    "TopRows",
     "Unbiased",
     "UnbiasedBernoulli",
     "UnbiasedPermK",

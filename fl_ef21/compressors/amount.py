@@ -76,6 +76,20 @@ class Amount:
             )
         return self.k
 
+    def widened(self, power: float) -> "Amount":
+        """Return the ratio to a power in (0, 1], which is a larger share.
+
+        Raises
+        ------
+        ValueError
+            If the amount is a count, which stays one for the power 1 only.
+        """
+        if power == 1:
+            return self
+        if self.ratio is None:
+            raise ValueError(f"a count of {self.k} has no warm-up; give a ratio, such as 0.01")
+        return Amount(ratio=self.ratio**power)
+
     def __str__(self) -> str:
         return repr(self.ratio) if self.k is None else str(self.k)
 

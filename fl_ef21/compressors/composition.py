@@ -104,6 +104,14 @@ class Composition(Compressor):
         sides = (self.selection, self.rounding)
         return compose(*(side.for_client(position, clients) for side in sides))
 
+    def for_shape(self, shape: tuple[int, ...]) -> "Composition":
+        """Return the composition of what fits an array of this shape."""
+        return compose(self.selection.for_shape(shape), self.rounding)
+
+    def widened(self, power: float) -> "Composition":
+        """Return the composition with the wider selection."""
+        return compose(self.selection.widened(power), self.rounding)
+
     def check_size(self, size: int) -> None:
         """Raise ``ValueError`` if a side does not fit vectors of dimension ``size``."""
         self.selection.check_size(size)

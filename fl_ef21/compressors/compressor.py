@@ -75,6 +75,21 @@ class Compressor(ABC):
         """Return what fits a vector that is an array of this shape, row by row: mostly the same."""
         return self
 
+    def widened(self, power: float) -> "Compressor":  # noqa: ARG002
+        """Return what keeps ratio^power in place of its ratio, for a warm-up.
+
+        Parameters
+        ----------
+        power : float
+            In (0, 1]; compressors without a ratio stay as they are.
+
+        Raises
+        ------
+        ValueError
+            If the compressor keeps a count, which has no power.
+        """
+        return self
+
     def memory_size(self, size: int) -> int:  # noqa: ARG002
         """Return the elements of the memory that a message of size d leaves; mostly none."""
         return 0

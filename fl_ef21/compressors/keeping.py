@@ -49,5 +49,10 @@ class Keeping(Selection):
         """Raise ``ValueError`` if k is above ``size``."""
         self.count(size)
 
+    def widened(self, power: float) -> Self:
+        """Return the compressor that keeps ratio^power of the coordinates."""
+        amount = self._amount.widened(power)
+        return type(self)(k=amount.k, ratio=amount.ratio)
+
     def __str__(self) -> str:
         return f"{self.name}:{self._amount}"

@@ -18,6 +18,7 @@ from fl_ef21.compressors.shrunk import Shrunk
 from fl_ef21.compressors.ternary import Ternary
 from fl_ef21.compressors.threshold import Threshold
 from fl_ef21.compressors.top_k import TopK
+from fl_ef21.compressors.top_rows import TopRows
 from fl_ef21.compressors.uniform import Uniform
 
 COMPRESSORS: Final[dict[str, type[Compressor]]] = {
@@ -38,6 +39,7 @@ COMPRESSORS: Final[dict[str, type[Compressor]]] = {
         Ternary,
         Threshold,
         TopK,
+        TopRows,
         UnbiasedBernoulli,
         UnbiasedPermK,
         UnbiasedRandK,

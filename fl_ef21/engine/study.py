@@ -41,7 +41,7 @@ def run_study(study: Path, *, clients: int, run_config: Mapping[str, UserConfigV
     app = _read_app(study)
     config = _merge(flatten_dict(app.get("config", {})), run_config)
     components = app["components"]
-    with _importable(study):
+    with importable(study):
         client_app = _load(components["clientapp"], ClientApp)
         server_app = _load(components["serverapp"], ServerApp)
         grid = InProcessGrid(client_app, partition_configs(clients), run_config=config)
@@ -77,7 +77,7 @@ def _merge(defaults: UserConfig, overrides: Mapping[str, UserConfigValue]) -> Us
 
 
 @contextmanager
-def _importable(study: Path) -> Iterator[None]:
+def importable(study: Path) -> Iterator[None]:
     """Make the study's modules importable, and forget them afterwards.
 
     Studies use the same module names, as Flower's examples do; forgetting keeps one study from

@@ -6,6 +6,7 @@ require_supported_flower()  # before anything that another Flower may not have
 
 from fl_ef21.flower.client.mod import ef21_mod  # noqa: E402
 from fl_ef21.flower.server.history import RoundRecord  # noqa: E402
+from fl_ef21.flower.server.metered import Metered  # noqa: E402
 from fl_ef21.flower.server.strategy import ErrorFeedbackStrategy  # noqa: E402
 from fl_ef21.flower.strategies import (  # noqa: E402
     DASHA,
@@ -46,6 +47,7 @@ __all__ = [
     "EF21Prox",
     "EF21RareFeatures",
     "ErrorFeedbackStrategy",
+    "Metered",
     "RoundRecord",
     "ef21_mod",
 ]

@@ -78,8 +78,8 @@ def _step_sizes(
 ) -> tuple[float | str, float | str]:
     """Return the step sizes of the method and of uncompressed training under one rule.
 
-    A number, ``1/L`` and ``auto`` give both the same. A theorem's word gives each method what its
-    theorem allows: uncompressed training 1/L.
+    A number, a schedule, ``1/L`` and ``auto`` give both the same. A theorem's word gives each
+    method what its theorem allows: uncompressed training 1/L.
     """
     plain = step_size("gd", federation.constants)
     if rule == "1/L":
@@ -87,12 +87,12 @@ def _step_sizes(
     if rule in THEOREMS:
         page = method_parts(settings["method"])[0] == "ef21-page" and rule == "theory"
         return _page_step(federation, settings) if page else rule, plain
-    if rule == "auto":
+    if rule == "auto" or ":" in rule:
         return rule, rule
     try:
         number = float(rule)
     except ValueError:
-        words = ", ".join(("1/L", *THEOREMS, "auto"))
+        words = ", ".join(("cosine:0.1:200", "1/L", *THEOREMS, "auto"))
         raise ValueError(
             f"step-size={rule!r} is unknown; give a positive number, {words}"
         ) from None

@@ -45,6 +45,7 @@ class Shadow:
                 "version": self.version,
                 "specs": json.dumps(specs),
                 "exact-below": self.layout.exact_below,
+                "apart": list(self.layout.apart),
             }
         )
 
@@ -62,7 +63,11 @@ class Shadow:
             return cls(
                 epoch=bytes(place["epoch"]),  # type: ignore[arg-type]
                 version=int(place["version"]),  # type: ignore[arg-type]
-                layout=Layout(specs, int(place["exact-below"])),  # type: ignore[arg-type]
+                layout=Layout(
+                    specs,
+                    int(place["exact-below"]),  # type: ignore[arg-type]
+                    tuple(place["apart"]),  # type: ignore[arg-type]
+                ),
                 state={name: to_vector(array) for name, array in vectors.items()},
             )
         except (KeyError, TypeError, ValueError):
@@ -81,7 +86,7 @@ def receive_model(
         is not the server's model: the server then sends it whole.
     """
     if instruction.base == WHOLE:
-        layout = Layout.of(arrays, instruction.exact_below)
+        layout = instruction.policy.layout(arrays)
         state: State = {MODEL: layout.vector(arrays)}
         if instruction.direction:
             state = {**state, DIRECTION: _direction(instruction.direction, layout)}

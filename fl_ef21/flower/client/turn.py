@@ -84,14 +84,15 @@ def take_turn(
     shadow = None
     if instruction.downlink:
         model, shadow = receive_model(records, instruction, model)
-    layout = Layout.of(model, instruction.exact_below)
+    layout = instruction.policy.layout(model)
     sent = None if _is_unused(instruction, method) else layout.vector(model)
     stored = ClientLog.load(records)
     log = _agreed_log(stored, client, instruction, method, layout)
     journal.agreed(stored, log, instruction.round)
 
     turn = Turn(log.committed.seq == 0, instruction.coin, instruction.step_size)
-    asked = {**entries(content), name: model}
+    # The app, and mods behind this one, see what they would see without it.
+    asked = {**{k: record for k, record in entries(content).items() if k != RECORD}, name: model}
     if method.needs_previous:
         asked |= _minibatch(content, instruction, client)
         if not (turn.first or turn.full):
@@ -164,7 +165,12 @@ def _ask(
     app: App, content: RecordDict, sent: Vector | None, instruction: Instruction, layout: Layout
 ) -> Answer:
     """Run the app on a message's content, whose model is ``sent``, and return what it says."""
-    reply = app(content)
+    reply: object = app(content)
+    if not isinstance(reply, Message):
+        raise ProtocolError(
+            f"the app returned {type(reply).__name__} instead of a Message; "
+            f"end its train function with: return Message(content, reply_to=message)"
+        )
     if reply.has_error():
         raise AppFailedError(reply)
     content = reply.content
@@ -203,9 +209,7 @@ def _step(
     turn: Turn,
     support: Support | None,
 ) -> bytes:
-    compressor = _compressor(
-        instruction.compressor, instruction.scope, instruction.exact_below, layout
-    )
+    compressor = _compressor(instruction.compressor, instruction.policy, layout)
     if support is not None:
         compressor = Restricted.keeping_at_most(compressor, support)
     if not compressor.random:
@@ -221,8 +225,8 @@ def _step(
 
 
 @lru_cache(maxsize=4096)  # clients may each have their own
-def _compressor(text: str, scope: str, exact_below: int, layout: Layout) -> Compressor:
-    return LayerPolicy(scope, exact_below).compressor(layout, compressor_from_text(text))
+def _compressor(text: str, policy: LayerPolicy, layout: Layout) -> Compressor:
+    return policy.compressor(layout, compressor_from_text(text))
 
 
 _method = lru_cache(maxsize=64)(method_from_text)

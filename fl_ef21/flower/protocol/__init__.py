@@ -7,16 +7,19 @@ in place of the app's arrays.
 from fl_ef21.flower.protocol.ack import DIGEST_BYTES, Ack, ProtocolError, chain, origin
 from fl_ef21.flower.protocol.instruction import RECORD, SIGNALS, Instruction, Signal
 from fl_ef21.flower.protocol.reply import (
+    IN_FRONT,
     MAX_KEY_BYTES,
     NO_MOD,
     REPLY_STYPE,
     Reply,
     reply_of,
     reply_record,
+    with_advice,
 )
 
 __all__ = [
     "DIGEST_BYTES",
+    "IN_FRONT",
     "MAX_KEY_BYTES",
     "NO_MOD",
     "RECORD",
@@ -31,4 +34,5 @@ __all__ = [
     "origin",
     "reply_of",
     "reply_record",
+    "with_advice",
 ]

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, Self, TypeAlias, cast
 from flwr.app import ConfigRecord
 
 from fl_ef21.flower.protocol.ack import Ack, ProtocolError
+from fl_ef21.flower.protocol.policy import LayerPolicy, policy_of
 from fl_ef21.flower.protocol.records import OURS, entries, filled
 
 RECORD: Final = OURS
@@ -28,8 +29,9 @@ class Instruction:
         Server round, from 1.
     method, compressor : str
         Texts of what the client has to use.
-    scope, exact_below : str, int
-        Which arrays are compressed together, and which not at all; see ``LayerPolicy``.
+    scope, exact_below, layers : str, int, str
+        Which arrays are compressed together, which not at all, and which in their own way; see
+        ``LayerPolicy``.
     signal : str
         ``update`` if the app returns updated arrays, ``gradient`` if it returns gradients.
     seed : int
@@ -65,6 +67,7 @@ class Instruction:
     signal: str = "update"
     scope: str = "global"
     exact_below: int = 0
+    layers: str = ""
     step_size: float = 1.0
     scale: float = 1.0
     coin: bool = False
@@ -75,6 +78,11 @@ class Instruction:
     model_digest: bytes = b""
     direction: bytes = b""
     roll_call: bool = False
+
+    @property
+    def policy(self) -> LayerPolicy:
+        """How the compressor meets the arrays."""
+        return policy_of(self.scope, self.exact_below, self.layers)
 
     @property
     def ack(self) -> Ack:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from math import prod
 from typing import Any, Final, Self, TypeAlias
@@ -65,10 +66,14 @@ class Layout:
     exact_below : int
         Float arrays with fewer elements come last in the vector, so that those which are
         compressed lie side by side.
+    apart : tuple of str
+        Patterns of names, as in ``*.bias``. Float arrays that one of them names come before the
+        small ones, whatever their size, and after all others.
     """
 
     specs: tuple[ArraySpec, ...]
     exact_below: int = 0
+    apart: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         return self._hash
@@ -76,10 +81,10 @@ class Layout:
     @cached_property
     def _hash(self) -> int:
         # Once, and not for every message that is looked up by it.
-        return hash((self.specs, self.exact_below))
+        return hash((self.specs, self.exact_below, self.apart))
 
     @classmethod
-    def of(cls, arrays: ArrayRecord, exact_below: int = 0) -> Self:
+    def of(cls, arrays: ArrayRecord, exact_below: int = 0, apart: tuple[str, ...] = ()) -> Self:
         """Read the layout of a model.
 
         Raises
@@ -87,13 +92,15 @@ class Layout:
         LayoutError
             If no array has floating-point elements, or one has elements that are not numbers.
         """
-        return cls._of(_described(arrays), exact_below)
+        return cls._of(_described(arrays), exact_below, apart)
 
     @classmethod
     @lru_cache(maxsize=64)
-    def _of(cls, described: tuple[Described, ...], exact_below: int) -> Self:
+    def _of(
+        cls, described: tuple[Described, ...], exact_below: int, apart: tuple[str, ...]
+    ) -> Self:
         specs = (ArraySpec(name, shape, np.dtype(dtype)) for name, dtype, shape in described)
-        layout = cls(tuple(specs), exact_below)
+        layout = cls(tuple(specs), exact_below, apart)
         for spec in layout.specs:
             if spec.dtype.str.lstrip("<>=|") not in SUPPORTED:
                 raise LayoutError(
@@ -112,7 +119,18 @@ class Layout:
     def float_specs(self) -> tuple[ArraySpec, ...]:
         """The floating-point arrays in the order in which the vector holds them."""
         floats = [spec for spec in self.specs if spec.is_float]
-        return tuple(sorted(floats, key=lambda spec: spec.size < self.exact_below))
+        return tuple(sorted(floats, key=self._group))
+
+    def is_apart(self, spec: ArraySpec) -> bool:
+        """Whether a pattern names the array."""
+        return any(fnmatchcase(spec.name, pattern) for pattern in self.apart)
+
+    def is_small(self, spec: ArraySpec) -> bool:
+        """Whether the array is too small to be compressed, and no pattern names it."""
+        return spec.size < self.exact_below and not self.is_apart(spec)
+
+    def _group(self, spec: ArraySpec) -> int:
+        return 2 if self.is_small(spec) else int(self.is_apart(spec))
 
     @cached_property
     def size(self) -> int:

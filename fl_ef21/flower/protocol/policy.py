@@ -1,14 +1,30 @@
 """Which arrays of a model are compressed, together or one by one, and which travel exact."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from numbers import Integral
-from typing import Final
+from typing import Final, Self
 
-from fl_ef21.compressors import Compressor, Identity
+from flwr.app import ArrayRecord
+
+from fl_ef21.compressors import Compressor, Identity, from_text
 from fl_ef21.compressors.blockwise import Block, blockwise
 from fl_ef21.flower.protocol.layout import ArraySpec, Layout
 
 SCOPES: Final = ("global", "layer")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A pattern of array names, and what compresses each array that it names."""
+
+    pattern: str
+    compressor: Compressor
+
+    def __str__(self) -> str:
+        return f"{self.pattern}={self.compressor}"
 
 
 @dataclass(frozen=True)
@@ -23,6 +39,9 @@ class LayerPolicy:
     exact_below : int
         Float arrays with fewer elements are not compressed: biases and norms cost little and
         matter much. Integer arrays never are.
+    rules : tuple of Rule
+        Arrays that have a compressor of their own, each by itself and whatever its size. The first
+        rule that names an array counts.
 
     Raises
     ------
@@ -32,6 +51,7 @@ class LayerPolicy:
 
     scope: str = "global"
     exact_below: int = 0
+    rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
         if self.scope not in SCOPES:
@@ -43,28 +63,116 @@ class LayerPolicy:
                 f"0 compresses every float array"
             )
 
+    @property
+    def text(self) -> str:
+        """The rules as one text, which :func:`rules_from_text` reads."""
+        return ";".join(map(str, self.rules))
+
+    def layout(self, arrays: ArrayRecord) -> Layout:
+        """Return the layout of a model under this policy; errors are those of ``Layout.of``."""
+        return Layout.of(arrays, self.exact_below, tuple(rule.pattern for rule in self.rules))
+
+    def widened(self, power: float) -> Self:
+        """Return the policy whose compressors keep ratio^power; what keeps a count is left."""
+        rules = (Rule(r.pattern, _widened(r.compressor, power)) for r in self.rules)
+        return replace(self, rules=tuple(rules))
+
     def compressor(self, layout: Layout, compressor: Compressor) -> Compressor:
         """Return the compressor of the whole vector.
 
         Raises
         ------
         ValueError
-            If ``compressor`` does not fit the arrays, or all of them are small.
+            If a compressor does not fit the arrays, all of them are small, or a rule names none.
         """
-        large = [spec for spec in layout.float_specs if spec.size >= self.exact_below]
-        small = sum(spec.size for spec in layout.float_specs) - sum(spec.size for spec in large)
-        if not large:
+        self._require_names(layout)
+        apart = [spec for spec in layout.float_specs if layout.is_apart(spec)]
+        small = [spec for spec in layout.float_specs if layout.is_small(spec)]
+        rest = [spec for spec in layout.float_specs if spec not in apart and spec not in small]
+        if not rest and not apart:
             raise ValueError(f"exact_below={self.exact_below} leaves nothing to compress: {layout}")
-        if self.scope == "layer":
-            blocks = [Block(spec.size, _fitting(compressor, spec)) for spec in large]
-        else:
-            blocks = [Block(sum(spec.size for spec in large), compressor)]
+        blocks = self._rest(rest, compressor)
+        blocks += [Block(spec.size, _fitting(self._rule_of(spec), spec)) for spec in apart]
         if small:
-            blocks.append(Block(small, Identity()))
+            blocks.append(Block(sum(spec.size for spec in small), Identity()))
         if len(blocks) == 1:
             blocks[0].compressor.check_size(layout.size)
             return blocks[0].compressor
         return blockwise(blocks)
+
+    def _rest(self, specs: list[ArraySpec], compressor: Compressor) -> list[Block]:
+        if self.scope == "layer":
+            return [Block(spec.size, _fitting(compressor, spec)) for spec in specs]
+        return [Block(sum(spec.size for spec in specs), compressor)] if specs else []
+
+    def _rule_of(self, spec: ArraySpec) -> Compressor:
+        return next(r.compressor for r in self.rules if fnmatchcase(spec.name, r.pattern))
+
+    def _require_names(self, layout: Layout) -> None:
+        names = [spec.name for spec in layout.float_specs]
+        for rule in self.rules:
+            if not any(fnmatchcase(name, rule.pattern) for name in names):
+                raise ValueError(
+                    f"the rule {str(rule)!r} names no float array; they are {', '.join(names)}"
+                )
+
+
+def rules_of(layers: Mapping[str, Compressor | str] | None) -> tuple[Rule, ...]:
+    """Return the rules of a mapping from patterns to compressors or their texts.
+
+    Raises
+    ------
+    ValueError
+        If a pattern is empty or holds a character that separates rules, or a text is bad.
+
+    Examples
+    --------
+    >>> rules_of({"embedding.*": "toprows:0.01", "*.bias": Identity()})[1]
+    Rule(pattern='*.bias', compressor=<Identity identity>)
+    """
+    rules = []
+    for pattern, compressor in (layers or {}).items():
+        if not pattern or ";" in pattern or "=" in pattern:
+            raise ValueError(
+                f"{pattern!r} is no pattern of array names; it needs a character, "
+                f"and may hold neither ; nor ="
+            )
+        made = from_text(compressor) if isinstance(compressor, str) else compressor
+        rules.append(Rule(pattern, made))
+    return tuple(rules)
+
+
+def rules_from_text(text: str) -> tuple[Rule, ...]:
+    """Return the rules of a text such as ``embedding.*=toprows:0.01;*.bias=identity``.
+
+    Raises
+    ------
+    ValueError
+        If a part is no pattern and compressor.
+    """
+    layers = {}
+    for part in filter(None, text.split(";")):
+        pattern, equals, compressor = part.partition("=")
+        if not equals:
+            raise ValueError(
+                f"{part!r} names no compressor; write patterns and compressors as in "
+                f"embedding.*=toprows:0.01;*.bias=identity"
+            )
+        layers[pattern.strip()] = compressor
+    return rules_of(layers)
+
+
+@lru_cache(maxsize=64)
+def policy_of(scope: str, exact_below: int, layers: str) -> LayerPolicy:
+    """Return the policy that an instruction describes."""
+    return LayerPolicy(scope, exact_below, rules_from_text(layers))
+
+
+def _widened(compressor: Compressor, power: float) -> Compressor:
+    try:
+        return compressor.widened(power)
+    except ValueError:
+        return compressor
 
 
 def _fitting(compressor: Compressor, spec: ArraySpec) -> Compressor:

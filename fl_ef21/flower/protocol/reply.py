@@ -84,11 +84,33 @@ class Reply:
         return cls(client, seq, digest, norm_squared, error_squared), data[start:]
 
 
+IN_FRONT: Final = (
+    "in front of ef21_mod a mod meets compressed bytes and no arrays; "
+    "put it behind: ClientApp(mods=[ef21_mod, other_mod])"
+)
+_ARRAY_MODS: Final = ("fixedclipping_mod", "adaptiveclipping_mod", "LocalDpMod")
+
+
 def reply_record(blob: bytes) -> ArrayRecord:
     """Return an ArrayRecord that holds one reply's bytes."""
     array = Array.__new__(Array)
     array.__dict__.update(dtype="uint8", shape=(len(blob),), stype=REPLY_STYPE, data=blob)
     return filled(ArrayRecord, {"": array})
+
+
+def with_advice(reason: str) -> str:
+    """Return an error's reason, with what to do if a mod stands in the wrong place.
+
+    Examples
+    --------
+    >>> with_advice("LocalDpMod expects exactly one ArrayRecord, but found 2.").endswith(IN_FRONT)
+    True
+    >>> with_advice("node is gone")
+    'node is gone'
+    """
+    if REPLY_STYPE in reason or any(f"{mod} expects" in reason for mod in _ARRAY_MODS):
+        return f"{reason} {IN_FRONT}"
+    return reason
 
 
 def reply_of(record: ArrayRecord) -> tuple[Reply, bytes]:

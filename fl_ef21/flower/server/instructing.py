@@ -98,6 +98,7 @@ class Terms:
             compressor=compressor,
             scope=self.policy.scope,
             exact_below=self.policy.exact_below,
+            layers=self.policy.text,
             signal=self.signal,
             seed=self.seed,
             step_size=self.step_size,

@@ -1,8 +1,10 @@
 """The arguments that all strategies take."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
+from fl_ef21.compressors import Compressor
 from fl_ef21.flower.server.clients import ByClient
 from fl_ef21.flower.server.round import MetricsAggregator
 from fl_ef21.methods.downlink import Downlink
@@ -37,6 +39,8 @@ class Options(FedAvgArguments, total=False):
     signal: str
     scope: str
     exact_below: int
+    layers: Mapping[str, Compressor | str] | None
+    ratio_warmup: int
     seed: int
     min_replies: int
     mirror: str

@@ -10,7 +10,7 @@ from flwr.app import Message
 from flwr.common import log
 from numpy.typing import NDArray
 
-from fl_ef21.flower.protocol import NO_MOD, ProtocolError
+from fl_ef21.flower.protocol import NO_MOD, ProtocolError, with_advice
 from fl_ef21.flower.protocol.records import metadata
 from fl_ef21.flower.server.buffers import rounded_mean
 from fl_ef21.flower.server.checking import CheckedReply, RejectedError, read_reply
@@ -94,13 +94,14 @@ def receive(
         node_id = nodes.get(instruction_id)
         try:
             if node_id is None:
-                raise RejectedError("it answers no instruction of this round")
+                said = f" ({with_advice(str(reply.error.reason))})" if reply.has_error() else ""
+                raise RejectedError(f"it answers no instruction of this round{said}")
             if instruction_id in answered:
                 raise RejectedError("its instruction was answered before")
             answered.add(instruction_id)
             if reply.has_error():
-                name = _name(ledger, node_id, reply)
-                errors.append(f"{name}: error {reply.error.code}: {reply.error.reason}")
+                name, reason = _name(ledger, node_id, reply), with_advice(str(reply.error.reason))
+                errors.append(f"{name}: error {reply.error.code}: {reason}")
             else:
                 checked.append(ledger.check(node_id, reply))
                 payload_bytes += len(checked[-1].payload)
@@ -152,7 +153,13 @@ def _applicable(checked: Sequence[CheckedReply], ledger: Ledger, connected: Coll
 
 def _name(ledger: Ledger, node_id: int | None, reply: Message) -> str:
     client = None if node_id is None else ledger.client_of(node_id)
-    return f"client {client}" if client else f"node {node_id or reply.metadata.src_node_id}"
+    if client:
+        return f"client {client}"
+    try:
+        claim = f", client {read_reply(reply)[0].client}" if reply.has_content() else ""
+    except ProtocolError:
+        claim = ""
+    return f"node {node_id or reply.metadata.src_node_id}{claim}"
 
 
 def _payload_bytes(reply: Message) -> int:

@@ -9,13 +9,23 @@ from typing import Any, Final, TypeAlias
 from fl_ef21.compressors import Compressor, Contractive, Identity, Selection, Unbiased
 from fl_ef21.methods import DCGD, DIANA, EF21PAGE, EF21SGDM, MARINA, EControl, Method
 from fl_ef21.methods.downlink import EF21BC, EF21P, Downlink
-from fl_ef21.methods.server import Box, Descent, HeavyBall, Prox, Regularised, ServerStep
+from fl_ef21.methods.server import (
+    Adaptive,
+    Box,
+    Descent,
+    HeavyBall,
+    Prox,
+    Regularised,
+    Schedule,
+    ServerStep,
+    schedule_from_text,
+)
 from fl_ef21.theory import Constants, StepSize, explain
 
 WORDS: Final = ("theory", "published", "2021", "auto")
 
-StepSizeRule: TypeAlias = float | str
-"""A number, or one of ``WORDS``."""
+StepSizeRule: TypeAlias = float | str | Schedule
+"""A number, a schedule or its text, or one of ``WORDS``."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,14 @@ class Recipe:
         plain = isinstance(self.method, DCGD) and isinstance(self.downlink, EF21P)
         return " with ".join(special) if len(special) > 1 and not plain else ""
 
+    def require_descent(self, word: str) -> None:
+        """Raise ``ValueError`` for a server step whose γ is no step along the estimate."""
+        if isinstance(self._step, Adaptive):
+            raise ValueError(
+                f"step_size={word!r} is for steps along the estimate, and {self._step} scales each "
+                f"coordinate; give a number, such as 0.01, or a schedule"
+            )
+
     def step_size(self, form: str, constants: Constants) -> StepSize:
         """Return γ with its source.
 
@@ -87,6 +105,7 @@ class Recipe:
         ValueError
             If the method has no such formula, or a number is missing; the text says which.
         """
+        self.require_descent(form)
         options = self._options(constants)
         return explain(self.theorem, constants, form=form, **options)
 
@@ -135,14 +154,18 @@ def checked_rule(step_size: object, constants: object) -> StepSizeRule:
     Raises
     ------
     ValueError
-        If it is neither a positive number nor one of the words, or a word misses the constants
-        that it needs.
+        If it is no positive number, no schedule and none of the words, or a word misses the
+        constants that it needs.
     """
+    if isinstance(step_size, Schedule):
+        return step_size
     if isinstance(step_size, str):
+        if ":" in step_size:
+            return schedule_from_text(step_size)
         if step_size not in WORDS:
             raise ValueError(
-                f"step_size={step_size!r} is unknown; give a positive number or one of "
-                f"{', '.join(WORDS)}"
+                f"step_size={step_size!r} is unknown; give a positive number, a schedule such as "
+                f"cosine:0.1:200, or one of {', '.join(WORDS)}"
             )
         if step_size != "auto" and not isinstance(constants, Constants):
             raise ValueError(

@@ -66,6 +66,7 @@ class Rounds(FedAvg):
     steps: Steps
     shares: ClientShares
     model: ServerModel
+    ratio_warmup: int
     signal: str
     seed: int
     min_replies: int
@@ -77,6 +78,7 @@ class Rounds(FedAvg):
     _rules: Rules
     _mirroring: Mirroring
     _journal: RunJournal
+    _warmth: float
     _done: int
     _timeout: float | None
     _round: OpenRound | None
@@ -126,6 +128,8 @@ class Rounds(FedAvg):
         if self.fraction_train == 0.0:
             return []
         started = time.perf_counter()
+        self.steps.begin(server_round)
+        self._warmth = min(1.0, server_round / (self.ratio_warmup + 1))
         nodes = connected_nodes(grid, max(self.min_available_nodes, self.min_train_nodes))
         ledger = self._open_ledger(server_round, arrays, nodes)
         if self.checkpoints.folder is None:
@@ -312,6 +316,8 @@ class Rounds(FedAvg):
     ) -> Share:
         client = ledger.client_of(drawn[place]) or ""
         compressor = self.compressor_of(client).for_client(place, len(drawn))
+        if self._warmth < 1:
+            compressor = compressor.widened(self._warmth)
         update = self.model.update_for(client, ledger.layout.exact(arrays))
         return Share(compressor, self.scale_of(client), update)
 
@@ -333,6 +339,7 @@ class Rounds(FedAvg):
             rng = coin_generator(self.seed, server_round)
         return replace(
             self._terms,
+            policy=self.policy.widened(self._warmth),
             method=str(self.method.fitted(self.compressor, size)),
             step_size=self.step_size if self.method.clients_use_step_size else 1.0,
             coin=self.method.coin(rng, self.compressor, size),
@@ -344,7 +351,7 @@ class Rounds(FedAvg):
         A model of another layout starts a new one, and so does a client that has left or lost its
         state, if the server has no copy of what it has contributed.
         """
-        layout = Layout.of(arrays, self.policy.exact_below)
+        layout = self.policy.layout(arrays)
         if self.ledger is not None and self.ledger.layout == layout:
             self.ledger.drop_unnamed(nodes)
             if not self.ledger.broken:

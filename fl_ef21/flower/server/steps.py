@@ -1,4 +1,4 @@
-"""The step size of a run: a number, a theorem's, or found along the way."""
+"""The step size of a run: a number, a schedule, a theorem's, or found along the way."""
 
 from logging import WARNING
 from math import nan
@@ -17,6 +17,7 @@ from fl_ef21.flower.server.recipe import (
 )
 from fl_ef21.methods import Method, Snapshot
 from fl_ef21.methods.downlink import Downlink
+from fl_ef21.methods.server import Schedule
 from fl_ef21.methods.snapshot import join
 from fl_ef21.theory import Constants, StepSize
 
@@ -24,7 +25,8 @@ from fl_ef21.theory import Constants, StepSize
 class Steps:
     """Knows γ.
 
-    Mutable: a theorem's step is known once the dimension is, an automatic one changes.
+    Mutable: a theorem's step is known once the dimension is, a schedule's and an automatic one
+    change.
 
     Parameters
     ----------
@@ -63,10 +65,16 @@ class Steps:
         self.rule = checked_rule(rule, constants)
         self.constants = constants
         self.value = self.rule if isinstance(self.rule, float) else nan
+        self.begin(1)
         self.source: StepSize | None = None
         self.automatic: AutomaticSteps | None = None
         if self.rule == "auto":
             require_reversible(method, downlink)
+
+    def begin(self, server_round: int) -> None:
+        """Set what a schedule has for a round, counted from 1."""
+        if isinstance(self.rule, Schedule):
+            self.value = self.rule.at(server_round)
 
     def settle(self, recipe: Recipe) -> None:
         """Compute the step size that a word means for what the run is made of.
@@ -76,9 +84,10 @@ class Steps:
         ValueError
             If the method has no such formula, or a number is missing; the text says which.
         """
-        if isinstance(self.rule, float):
+        if isinstance(self.rule, float | Schedule):
             return
         if self.rule == "auto":
+            recipe.require_descent(self.rule)
             known = self.constants
             self.value = WITHOUT_CONSTANTS if known is None else float(1 / known.L)
             share = float(np.mean(recipe.participation))
@@ -100,6 +109,8 @@ class Steps:
         if self.automatic is not None:
             rule = "of whole losses" if self.automatic.is_whole else "of sampled or noisy losses"
             return [f"Step size: automatic, from {self.value:g}, by the rule {rule} (empirical)"]
+        if isinstance(self.rule, Schedule):
+            return [f"Step size: {self.rule} on the clients' {signal}s"]
         lines = [f"Step size: {self.value:g} on the clients' {signal}s"]
         if self.source is not None:
             found = self.source

@@ -1,7 +1,7 @@
 """The strategy that all methods share: its arguments, and a run from start to end."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from logging import INFO, WARNING
 from numbers import Integral
@@ -16,7 +16,7 @@ from flwr.serverapp.strategy import Result
 from fl_ef21.compressors import Compressor
 from fl_ef21.flower.protocol import SIGNALS
 from fl_ef21.flower.protocol.layout import Layout
-from fl_ef21.flower.protocol.policy import LayerPolicy
+from fl_ef21.flower.protocol.policy import LayerPolicy, rules_of
 from fl_ef21.flower.server.checking import MAX_WEIGHT, Limits
 from fl_ef21.flower.server.checkpoints import Checkpoints
 from fl_ef21.flower.server.clients import ByClient
@@ -82,10 +82,12 @@ class ErrorFeedbackStrategy(Rounds):
     probabilities : mapping or sequence of float, optional
         Probability in (0, 1] with which each client takes part in a round, by client key or
         partition id, in place of ``fraction_train``; draws are independent.
-    step_size : float or {"theory", "published", "2021", "auto"}
+    step_size : float, Schedule or {"theory", "published", "2021", "auto"}
         γ > 0 of the server step x ← x − γ·estimate; with ``signal="update"`` 1.0 is FedAvg's. A
-        word means a theorem's step, which needs ``constants``, or ``"auto"``: found along the
-        way from the losses that clients report, see :mod:`fl_ef21.theory.automatic`.
+        schedule, or its text such as ``"cosine:0.1:200"``, gives each round its own: see
+        :mod:`fl_ef21.methods.server.schedule`. A word means a theorem's step, which needs
+        ``constants``, or ``"auto"``: found along the way from the losses that clients report, see
+        :mod:`fl_ef21.theory.automatic`.
     constants : Constants, optional
         Smoothness of the problem.
     stochastic : bool, optional
@@ -97,6 +99,14 @@ class ErrorFeedbackStrategy(Rounds):
         Whether all arrays are compressed as one vector, or each by itself.
     exact_below : int
         Float arrays with fewer elements are not compressed. Integer arrays never are.
+    layers : mapping of str to Compressor or its text, optional
+        Compressors of arrays by patterns of their names, such as
+        ``{"embedding.*": "toprows:0.01", "*.bias": "identity"}``; each such array is compressed by
+        itself.
+    ratio_warmup : int
+        Rounds w ≥ 0 until clients keep as little as the compressors' ratio r says: in round t ≤ w
+        they keep r^(t/(w+1)), as Deep Gradient Compression does (Lin et al. 2018, arXiv
+        1712.01887). Ratios that all clients share only; counts stay.
     seed : int
         In [0, 2^63); decides which clients take part and what random compressors draw.
     min_replies : int
@@ -147,6 +157,8 @@ class ErrorFeedbackStrategy(Rounds):
         signal: str = "update",
         scope: str = "global",
         exact_below: int = 0,
+        layers: Mapping[str, Compressor | str] | None = None,
+        ratio_warmup: int = 0,
         seed: int = 0,
         min_replies: int = 1,
         mirror: str = "ram",
@@ -175,7 +187,9 @@ class ErrorFeedbackStrategy(Rounds):
         self.seed = _checked_seed(seed)
         self.history: list[RoundRecord] = []
         self.ledger: Ledger | None = None
-        self.policy = LayerPolicy(scope, exact_below)
+        self.policy = LayerPolicy(scope, exact_below, rules_of(layers))
+        self.ratio_warmup = _checked_warmup(ratio_warmup, compressor)
+        self._warmth = 1.0
         self._terms = Terms(
             str(method),
             self.policy,
@@ -254,7 +268,7 @@ class ErrorFeedbackStrategy(Rounds):
         CheckpointError
             If ``resume_from`` cannot be read, or was written by a run with other settings.
         """
-        layout = Layout.of(initial_arrays, self.policy.exact_below)
+        layout = self.policy.layout(initial_arrays)
         self._begin(layout, timeout)
         if resume_from is not None:
             initial_arrays = self._resume(resume_from, layout)
@@ -351,11 +365,24 @@ class ErrorFeedbackStrategy(Rounds):
             "step_size": self.steps.rule,
             "scope": self.policy.scope,
             "exact_below": self.policy.exact_below,
+            "layers": self.policy.text,
+            "ratio_warmup": self.ratio_warmup,
             "signal": self.signal,
             "seed": self.seed,
             "mirror": self._mirroring.kind,
         }
         return identity(layout, settings)
+
+
+def _checked_warmup(rounds: object, compressor: Compressor) -> int:
+    if not isinstance(rounds, Integral) or isinstance(rounds, bool) or not 0 <= int(rounds) < 2**31:
+        raise ValueError(f"ratio_warmup={rounds!r} is not a whole number of rounds from 0 up")
+    if rounds and compressor.widened(0.5) == compressor:
+        raise ValueError(
+            f"ratio_warmup={rounds} needs a compressor with a ratio, such as topk:0.01, "
+            f"and {compressor} has none"
+        )
+    return int(rounds)
 
 
 def _checked_seed(seed: object) -> int:

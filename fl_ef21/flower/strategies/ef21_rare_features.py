@@ -37,9 +37,10 @@ class EF21RareFeatures(EF21):
         initialisation: str = "compressed",
         **options: Unpack[Options],
     ) -> None:
-        if options.get("scope", "global") != "global" or options.get("exact_below", 0):
+        apart = options.get("exact_below", 0) or options.get("layers")
+        if options.get("scope", "global") != "global" or apart:
             raise ValueError(
                 "EF21 for rare features compresses all arrays as one vector; "
-                "leave scope and exact_below out"
+                "leave scope, exact_below and layers out"
             )
         super().__init__(compressor, step_size, initialisation=initialisation, **options)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 
 ServerState: TypeAlias = Mapping[str, Float64]
-"""Vectors of shape (d,) by name that the next step needs; empty for most."""
+"""Vectors by name that the next step needs, most of shape (d,); empty for most steps."""
 
 NO_STATE: Final[ServerState] = {}
 

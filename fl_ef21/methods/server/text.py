@@ -2,14 +2,17 @@
 
 from typing import Final
 
+from fl_ef21.methods.server.adagrad import Adagrad
+from fl_ef21.methods.server.adam import Adam
 from fl_ef21.methods.server.descent import Descent
 from fl_ef21.methods.server.heavy_ball import HeavyBall
 from fl_ef21.methods.server.prox import Box, Prox
 from fl_ef21.methods.server.regularised import Regularised
 from fl_ef21.methods.server.step import ServerStep
+from fl_ef21.methods.server.yogi import Yogi
 
 STEPS: Final[dict[str, type[ServerStep]]] = {
-    step.name: step for step in (Box, Descent, HeavyBall, Prox, Regularised)
+    step.name: step for step in (Adagrad, Adam, Box, Descent, HeavyBall, Prox, Regularised, Yogi)
 }
 
 
