@@ -13,7 +13,11 @@ from flwr.serverapp import Grid
 from fl_ef21.flower.server.history import RoundRecord
 from fl_ef21.report.run_folder import Row, RunFolder
 
-Evaluation = Mapping[str, float]
+FirstModel = Callable[[int], ArrayRecord]
+"""From a seed to the first model."""
+
+Judge = Callable[[ArrayRecord, int], Mapping[str, float]]
+"""From a model and the seed to its numbers, such as ``loss`` and ``accuracy``."""
 
 
 class Startable(Protocol):
@@ -51,7 +55,7 @@ class Task:
     start : callable
         From a seed to the first model.
     evaluate : callable
-        From a model to its numbers, such as ``loss`` and ``accuracy``.
+        From a model and the seed to its numbers, such as ``loss`` and ``accuracy``.
     told : callable
         From a seed to what clients are told beside the model.
     rounds, every : int
@@ -59,8 +63,8 @@ class Task:
         always.
     """
 
-    start: Callable[[int], ArrayRecord]
-    evaluate: Callable[[ArrayRecord], Evaluation]
+    start: FirstModel
+    evaluate: Judge
     told: Callable[[int], ConfigRecord]
     rounds: int
     every: int = 1
@@ -118,7 +122,7 @@ def _run(grid: Grid, task: Task, contender: Contender, seed: int, folder: RunFol
     def evaluate(server_round: int, arrays: ArrayRecord) -> MetricRecord | None:
         if server_round % task.every and server_round != task.rounds:
             return None
-        found = MetricRecord(dict(task.evaluate(arrays)))
+        found = MetricRecord(dict(task.evaluate(arrays, seed)))
         if server_round == 0:
             record(RoundRecord.before_the_first(0.0), arrays, dict(found))
         return found

@@ -82,7 +82,7 @@ def train(net: Net, config: UserConfig, client: int, seed: int, draw: int) -> tu
 
 
 @torch.no_grad()
-def evaluate(arrays: ArrayRecord) -> dict[str, float]:
+def evaluate(arrays: ArrayRecord, seed: int) -> dict[str, float]:
     """Return loss and accuracy on the test images."""
     net = Net()
     net.load_state_dict(arrays.to_torch_state_dict())
