@@ -6,8 +6,8 @@ from typing import Any
 
 from fl_ef21.comparison.figures import comparison_figure
 from fl_ef21.comparison.totals import totals
-from fl_ef21.report.figures import save
 from fl_ef21.report.run_folder import RunFolder
+from fl_ef21.report.style import save
 
 Totals = Mapping[str, Mapping[str, Any]]
 """What :func:`totals` says, by label."""

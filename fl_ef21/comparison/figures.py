@@ -10,7 +10,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, PercentFo
 from numpy.typing import NDArray
 
 from fl_ef21.comparison.totals import Row, seeds_of
-from fl_ef21.report.figures import COLOURS, LINES, add_caption, paper_style
+from fl_ef21.report.style import COLOURS, LINES, add_caption, paper_style
 from fl_ef21.report.summary import by_method
 
 Floats = NDArray[np.float64]
