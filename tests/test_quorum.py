@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from flwr.app import MetricRecord
+from flwr.app import Error, Message, MetricRecord
 from quadratic_federation import (
     CLIENTS,
     DIMENSION,
@@ -16,7 +16,7 @@ from tampering import with_blob
 from fl_ef21 import EF14, EF21W, EF21Plus, TopK
 from fl_ef21.compressors import Dense
 from fl_ef21.engine import InProcessGrid, partition_configs
-from fl_ef21.flower.protocol import chain, reply_of
+from fl_ef21.flower.protocol import ProtocolError, chain, reply_of
 from fl_ef21.flower.server.patience import LONGEST_PAUSE, Patience
 from fl_ef21.flower.server.strategy import TIMEOUT
 from fl_ef21.wire import encode
@@ -223,3 +223,33 @@ def test_a_node_whose_key_is_not_known_waits_where_clients_differ():
     assert [row.instructed for row in weighted.history] == [CLIENTS - 1, CLIENTS, CLIENTS]
     assert [row.clients for row in weighted.history] == [CLIENTS - 1, CLIENTS, CLIENTS]
     assert "no answer to the roll call" in weighted.history[0].reasons[0]
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_a_roll_call_that_all_answer_with_an_error_is_repeated(failing):
+    calls = []
+
+    def errs(place, number, reply):
+        calls.append(place)
+        if len(calls) <= failing * CLIENTS:
+            return Message(Error(2, "out of memory"), reply_to=reply)
+        return reply
+
+    ef21 = strategy(fraction_train=0.4)
+    if failing == 3:
+        with pytest.raises(ProtocolError, match="add it: ClientApp"):
+            run(SilentGrid(lambda *_: False, errs), 1, ef21)
+        return
+    run(SilentGrid(lambda *_: False, errs), 2, ef21)
+    assert [row.clients for row in ef21.history] == [2, 2]
+    assert [row.failures for row in ef21.history] == [0, 0]
+
+
+def test_a_loss_that_overflows_is_none():
+    def boasts(place, number, reply):
+        reply.content["metrics"] = MetricRecord({"num-examples": 10, "loss": 1.7e308})
+        return reply
+
+    ef21 = strategy()
+    run(SilentGrid(lambda *_: False, boasts), 2, ef21)
+    assert [row.train_loss for row in ef21.history] == [None, None]
