@@ -9,6 +9,7 @@ import pytest
 
 from fl_ef21.engine.faults import KINDS, Fault, FaultSchedule
 from fl_ef21.engine.faults.cases import CASES, Quadratics
+from fl_ef21.engine.faults.schedule import ALWAYS
 from fl_ef21.engine.faults.simulator import Simulation, simulate
 from fl_ef21.flower.audit import audit
 from fl_ef21.flower.client.log import ClientLog
@@ -69,6 +70,16 @@ def test_a_roll_call_that_goes_wrong_costs_a_client_a_round(fault):
     for name in ("ef21-pp", "ef21-w"):
         outcome = simulate(quick(name), FaultSchedule(0, EXCHANGES, (fault,)))
         assert not outcome.failure
+
+
+@pytest.mark.parametrize("options", [{}, {"exchanges": 3}, {"clients": 1}])
+def test_every_schedule_has_a_leave_a_join_a_restart_and_a_crash(options):
+    for seed in range(300):
+        kinds = {fault.kind for fault in FaultSchedule.from_seed(seed, **options).faults}
+        assert all(kinds.intersection(group) for group in ALWAYS)
+    assert not FaultSchedule.from_seed(0, rate=0, crash_rate=0).faults
+    only = FaultSchedule.from_seed(1, rate=0.1, exchanges=2, kinds=["lose-state", "lose-reply"])
+    assert "lose-state" in {fault.kind for fault in only.faults}
 
 
 def test_a_seed_is_a_schedule_and_a_run():

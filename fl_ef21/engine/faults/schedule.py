@@ -82,6 +82,15 @@ OF_NODES: Final[tuple[FaultKind, ...]] = (
 )
 """Kinds by which nodes come and go, whether they are instructed in the exchange or not."""
 
+ALWAYS: Final[tuple[tuple[FaultKind, ...], ...]] = (
+    ("leave", "leave-empty"),
+    ("join",),
+    ("kill-before", "kill-after", "kill-unwritten", "lose-state", "new-node", "new-node-empty"),
+    ("crash-sending", "crash-aggregating", "crash-after-round"),
+)
+"""Of each of these groups a drawn schedule has at least one: somebody leaves, somebody joins, a
+client restarts, and the server dies."""
+
 _WEIGHTS: Final[Mapping[FaultKind, float]] = MappingProxyType({"lose-reply": 3, "join": 3})
 _SOME: Final = 2**16
 
@@ -159,7 +168,7 @@ class FaultSchedule:
         crash_rate: float = 0.12,
         kinds: Iterable[FaultKind] = get_args(FaultKind),
     ) -> Self:
-        """Draw a schedule.
+        """Draw a schedule; of each group in ``ALWAYS`` that is allowed it has one fault at least.
 
         Parameters
         ----------
@@ -205,7 +214,8 @@ class FaultSchedule:
                 if of_clients and rng.random() < rate:
                     kind = of_clients[rng.choice(len(of_clients), p=weights / weights.sum())]
                     faults.append(Fault(exchange, kind, client, int(rng.integers(_SOME))))
-        return cls(seed, exchanges, tuple(faults))
+        faults += _missing(faults, allowed, clients, exchanges, rate, crash_rate, rng)
+        return cls(seed, exchanges, tuple(sorted(faults, key=lambda fault: fault.exchange)))
 
     def without(self, *kinds: FaultKind) -> Self:
         """Return the schedule without some kinds of faults: which of them breaks a run?"""
@@ -218,3 +228,24 @@ class FaultSchedule:
     def __str__(self) -> str:
         head = f"seed {self.seed}: {len(self.faults)} faults in {self.exchanges} exchanges"
         return "\n  ".join([head, *map(str, self.faults)])
+
+
+def _missing(
+    faults: Iterable[Fault],
+    allowed: Iterable[FaultKind],
+    clients: int,
+    exchanges: int,
+    rate: float,
+    crash_rate: float,
+    rng: np.random.Generator,
+) -> list[Fault]:
+    """Return one fault of each group in ``ALWAYS`` that has none yet, and may have."""
+    found, possible, added = {fault.kind for fault in faults}, set(allowed), []
+    for group in ALWAYS:
+        kinds = sorted(possible.intersection(group))
+        share = crash_rate if group[0] in OF_EXCHANGES else rate
+        if kinds and share and exchanges and found.isdisjoint(group):
+            exchange, client = int(rng.integers(1, exchanges + 1)), int(rng.integers(clients))
+            kind = kinds[rng.integers(len(kinds))]
+            added.append(Fault(exchange, kind, client, int(rng.integers(_SOME))))
+    return added
