@@ -11,6 +11,7 @@ from fl_ef21.engine.deployment import LocalFederation
 from fl_ef21.engine.study import run_study
 
 QUICKSTART = Path(__file__).parent.parent / "simulations" / "quickstart"
+FAILING = Path(__file__).parent / "deployed_study"
 
 
 def settings(out: Path, clients: int, rounds: int) -> dict[str, int | str]:
@@ -64,6 +65,28 @@ def test_unknown_run_config_keys_are_refused(tmp_path):
         run_study(QUICKSTART, clients=2, run_config={"speed": 1})
 
 
+def failing(out: Path) -> dict[str, int | str]:
+    """Return the settings of a run in which an app raises after it has touched its state."""
+    (marks := out.with_suffix(".marks")).mkdir()
+    return {"clients": 2, "rounds": 3, "faults": "2:1:raise", "marks": str(marks), "out": str(out)}
+
+
+@pytest.fixture
+def in_process_with_a_failure(tmp_path):
+    out = tmp_path / "failing"
+    run_study(FAILING, clients=2, run_config=failing(out))
+    assert [row["failures"] for row in history(out)] == [0, 1, 0]
+    assert [row["clients"] for row in history(out)] == [2, 1, 2]
+    return out
+
+
+def assert_same_models(found: Path, expected: Path) -> None:
+    assert history(found) == history(expected)
+    for number in (1, 2, 3):
+        name = f"model-{number}.npy"
+        assert (found / name).read_bytes() == (expected / name).read_bytes()
+
+
 @pytest.mark.engine
 def test_simulation_engine_equals_in_process(tmp_path):
     expected = in_process(tmp_path / "in-process", clients=4, rounds=3)
@@ -73,9 +96,20 @@ def test_simulation_engine_equals_in_process(tmp_path):
 
 
 @pytest.mark.engine
-def test_deployment_engine_equals_in_process(tmp_path):
+def test_simulation_engine_equals_in_process_when_an_app_raises(
+    tmp_path, in_process_with_a_failure
+):
+    found = tmp_path / "simulation"
+    simulation.run(FAILING, clients=2, run_config=failing(found))
+    assert_same_models(found, in_process_with_a_failure)
+
+
+@pytest.mark.engine
+def test_deployment_engine_equals_in_process(tmp_path, in_process_with_a_failure):
     expected = in_process(tmp_path / "in-process", clients=2, rounds=2)
-    found = tmp_path / "deployment"
+    found, failed = tmp_path / "deployment", tmp_path / "deployment-failing"
     with LocalFederation(2) as federation:
         federation.run(QUICKSTART, settings(found, 2, 2), timeout=240)
+        federation.run(FAILING, failing(failed), timeout=240)
     assert_same_run(found, expected)
+    assert_same_models(failed, in_process_with_a_failure)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from flwr.app import Error, Message, MetricRecord
+from flwr.common.constant import ErrorCode
 from quadratic_federation import (
     CLIENTS,
     DIMENSION,
@@ -253,3 +254,23 @@ def test_a_loss_that_overflows_is_none():
     ef21 = strategy()
     run(SilentGrid(lambda *_: False, boasts), 2, ef21)
     assert [row.train_loss for row in ef21.history] == [None, None]
+
+
+def test_an_expired_message_is_a_failure_of_the_right_client():
+    """Flower answers for a message whose time to live has passed, in the name of node 1."""
+
+    def expires(place, number, reply):
+        if (place, number) != (3, 2):
+            return reply
+        error = Message(Error(ErrorCode.MESSAGE_UNAVAILABLE, "expired"), reply_to=reply)
+        error.metadata.__dict__["_reply_to_message_id"] = reply.metadata.reply_to_message_id
+        error.metadata.__dict__["_src_node_id"] = 1
+        return error
+
+    ef21 = strategy()
+    x = run(SilentGrid(lambda *_: False, expires), 300, ef21)
+    assert [row.failures for row in ef21.history] == [0, 1, *[0] * 298]
+    assert "client partition-id=3: error 3: expired" in ef21.history[1].reasons[0]
+    # The client had moved on; its message was dropped, and nobody had to join again.
+    assert ef21.ledger.joined()["partition-id=3"].seq == 299
+    assert squared_gradient_norm(x) < 1e-20

@@ -14,7 +14,7 @@ app = ClientApp(mods=[ef21_mod])
 def train(message, context):
     client = int(context.node_config["partition-id"])
     server_round = int(message.content["config"]["server-round"])
-    Schedule.of(context).strike_client(server_round, client, context.node_id)
+    Schedule.of(context).strike_client(server_round, client, context)
     x = message.content["arrays"]["x"].numpy()
     content = RecordDict(
         {

@@ -9,6 +9,7 @@ other what has happened by files in the folder `marks`, so that nothing depends 
 ``between``  it is killed when the server has the reply, and Flower's context is not stored yet
 ``app``      like `between`, but the app's process alone is killed
 ``late``     the app waits until the round is over
+``raise``    the app raises after it has touched its state
 ``kill``     the server is killed when the replies of the round are in, and none is applied
 =========  ===========================================================================
 """
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from flwr.app import Context, MetricRecord
 from flwr.serverapp import Grid
 
 KILLS = ("before", "after", "between")
@@ -64,13 +66,17 @@ class Schedule:
         for mark in self.marks.glob("dead-*"):
             mark.unlink()
 
-    def strike_client(self, server_round: int, client: int, node_id: int) -> None:
+    def strike_client(self, server_round: int, client: int, context: Context) -> None:
+        node_id = context.node_id
         for fault in sorted(self.faults):
             number, who, point = fault.split(":")
             if (int(number), who) != (server_round, str(client)) or not self.mark(fault):
                 continue
             if point == "before":
                 self._kill_supernode(node_id)
+            elif point == "raise":
+                context.state["mine"] = MetricRecord({"calls": 1})
+                raise RuntimeError("out of battery")
             elif point == "late":
                 wait_until(lambda: self.has(f"over-{server_round}"), "the end of the round")
             else:
