@@ -27,6 +27,7 @@ from _report import (
 )
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from fl_ef21.compressors import TopK
 from fl_ef21.flower.client.log import ClientLog, Pending
@@ -178,7 +179,8 @@ def _state_share(size: int) -> float:
 
 
 def _figure(rounds: dict[tuple[int, str], list[float]]) -> Figure:
-    figure = Figure(figsize=(5.5, 3.4), layout="constrained")
+    figure = Figure(figsize=(6, 3.8), dpi=150, layout="constrained")
+    figure.get_layout_engine().set(rect=(0, 0.08, 1, 0.92))  # the caption stands below
     axes = figure.subplots()
     for (kind, _, _), marker in zip(KINDS, "osD", strict=True):
         times = [1e3 * float(np.median(rounds[clients, kind])) for clients in CLIENTS]
@@ -186,7 +188,10 @@ def _figure(rounds: dict[tuple[int, str], list[float]]) -> Figure:
     axes.axhline(50, color="0.5", linestyle="--", linewidth=1, label="target: 50 ms")
     axes.set(xscale="log", yscale="log", xlabel="clients that have joined")
     axes.set(ylabel="a round of 100 replies, milliseconds")
-    axes.legend(frameon=False)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(0.2, 100)
+    axes.legend(frameon=False, loc="lower right")
     return figure
 
 
