@@ -7,9 +7,22 @@ import pytest
 from flwr.app import Array, ArrayRecord, MetricRecord
 from quadratic_federation import CLIENTS, DIMENSION, quadratic_app, run, strategy
 
-from fl_ef21 import DIANA, EF14, EF21BC, EF21HB, EF21W, MARINA, EControl, EF21Plus, Natural, TopK
+from fl_ef21 import (
+    DIANA,
+    EF14,
+    EF21,
+    EF21BC,
+    EF21HB,
+    EF21W,
+    MARINA,
+    EControl,
+    EF21Plus,
+    Natural,
+    TopK,
+)
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.server.checkpoints import CheckpointError
+from fl_ef21.methods.server import Adam
 from fl_ef21.theory import Constants
 
 ROUNDS = 12
@@ -27,6 +40,8 @@ STRATEGIES = {
     "auto": lambda **k: strategy(step_size="auto", constants=Constants(2.0, [2.0] * 5), **k),
     "auto-pp": lambda **k: strategy(step_size="auto", fraction_train=0.6, **k),
     "auto-noisy": lambda **k: strategy(step_size="auto", stochastic=True, **k),
+    "adam": lambda **k: strategy(server=Adam(), step_size="warmup:2|cosine:0.1:12", **k),
+    "warm-up": lambda **k: EF21(TopK(ratio=0.2), ratio_warmup=5, **COMMON, **k),
     "econtrol": lambda **k: EControl(TOP, **COMMON, **k),
     "ef14": lambda **k: EF14(TOP, **COMMON, **k),
     "diana": lambda **k: DIANA(Natural(), **COMMON, **k),
