@@ -34,16 +34,22 @@ def main(study: Path) -> None:
         ] = None,
     ) -> None:
         """Run all seeds of the study in process; print the table and where the records are."""
-        settings = _settings(find_study(str(study)).settings, setting or [])
         started = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
         path = (out or Path("results", study.name, started)).absolute()
-        folder = run_seeds(study, path, settings, jobs)
+        try:
+            settings = _settings(find_study(str(study)).settings, setting or [])
+            folder = run_seeds(study, path, settings, jobs)
+        except (OSError, ValueError) as error:  # data that are not there, a setting that is none
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from error
         summary = folder.summary()
         typer.echo(markdown_table(summary["methods"]))
         typer.echo(markdown_checks(summary["checks"]))
         typer.echo(f"Records  {folder.path}")
 
-    typer.run(command)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    app()
 
 
 def run_seeds(study: Path, out: Path, settings: Mapping[str, Setting], jobs: int) -> RunFolder:

@@ -12,6 +12,7 @@ from flwr.serverapp import Grid
 
 from fl_ef21.flower.server.history import RoundRecord
 from fl_ef21.report.run_folder import Row, RunFolder
+from fl_ef21.report.words import settings_of
 
 FirstModel = Callable[[int], ArrayRecord]
 """From a seed to the first model."""
@@ -96,9 +97,10 @@ def open_folder(path: Path, config: Mapping[str, Any], rounds: int) -> RunFolder
     folder = RunFolder(path)
     if not folder.history_path.exists() or folder.is_finished():
         return RunFolder.create(path, config)
-    asked = {key: value for key, value in folder.config().items() if key != "versions"}
-    if asked != dict(config):
-        changed = sorted(k for k in asked.keys() | config.keys() if asked.get(k) != config.get(k))
+    asked = settings_of(folder.config())
+    wanted = settings_of(config)
+    if asked != wanted:
+        changed = sorted(k for k in asked.keys() | wanted.keys() if asked.get(k) != wanted.get(k))
         raise FileExistsError(
             f"{path} holds a run with other settings ({', '.join(changed)}); give another folder"
         )
