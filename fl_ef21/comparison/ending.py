@@ -25,22 +25,25 @@ class Check:
         What was measured, and what it is compared with.
     holds : bool
         Whether it does.
+    kind : str
+        Whose claim it is: ``published``, ``derived here`` or ``empirical``.
     """
 
     claim: str
     measured: float
     target: float
     holds: bool
+    kind: str = "empirical"
 
 
-def at_least(claim: str, measured: float, target: float) -> Check:
+def at_least(claim: str, measured: float, target: float, kind: str = "empirical") -> Check:
     """Return the check of a number that should not be lower."""
-    return Check(claim, measured, target, measured >= target)
+    return Check(claim, measured, target, measured >= target, kind)
 
 
-def at_most(claim: str, measured: float, target: float) -> Check:
+def at_most(claim: str, measured: float, target: float, kind: str = "empirical") -> Check:
     """Return the check of a number that should not be higher."""
-    return Check(claim, measured, target, measured <= target)
+    return Check(claim, measured, target, measured <= target, kind)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from fl_ef21.problems.loss import Loss
 from fl_ef21.problems.objective import Objective
 from fl_ef21.problems.regulariser import Regulariser
 from fl_ef21.problems.softmax import Softmax
+from fl_ef21.problems.synthetic import least_squares_federation
 from fl_ef21.problems.together import Together
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "Together",
     "federated_constants",
     "federated_objectives",
+    "least_squares_federation",
     "smoothness_constants",
 ]

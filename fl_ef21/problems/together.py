@@ -77,6 +77,11 @@ class Together:
         gradient: Vector = self._gradients[client]
         return gradient
 
+    @property
+    def latest(self) -> NDArray[np.float64]:
+        """The gradients of all clients at the last point, shape (clients, dimension)."""
+        return self._gradients
+
     def gradients(self, x: Vector) -> NDArray[np.float64]:
         """Return ∇fᵢ(x) of all clients, shape (clients, dimension).
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
@@ -35,6 +36,7 @@ from fl_ef21.report.thinning import thinned
 __all__ = [
     "COLOURS",
     "LINES",
+    "add_legend",
     "draw_panel",
     "drawable",
     "figure_against_bytes",
@@ -112,7 +114,7 @@ def figure_of(
         for place, panel in enumerate(panels):
             draw_panel(figure.add_subplot(1, len(panels), place + 1), methods, x, panel)
         if panels:
-            _add_legend(figure, literal(title))
+            add_legend(figure, title)
         if caption:
             add_caption(figure, caption)
     return figure
@@ -121,6 +123,8 @@ def figure_of(
 def draw_panel(axes: Axes, methods: Mapping[str, History], x: Quantity, y: Quantity) -> None:
     """Draw one quantity against another, one line per method."""
     for place, (method, history) in enumerate(methods.items()):
+        if not history:
+            continue  # the line of another panel
         across, up = _on_axis(x, history), _on_axis(y, history)
         kept = thinned(across, up, log=x.log)
         axes.plot(
@@ -204,9 +208,13 @@ def decimal_or_power(value: float, position: int | None = None) -> str:
     return f"{value:.3g}" if 1e-3 < value < 1e4 else power_of_ten(value, position)
 
 
-def _add_legend(figure: Figure, title: str) -> None:
+def add_legend(figure: Figure, title: str) -> None:
     """Name the lines above the panels, where no data can be covered; its title is the figure's."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
+    found: dict[str, Artist] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    handles, labels = list(found.values()), list(found)
     longest = max(len(label) for label in labels) + HANDLE
     columns = int(figure.get_figwidth() * LETTERS // longest) or 1
     lines = -(-len(labels) // columns)
@@ -214,7 +222,7 @@ def _add_legend(figure: Figure, title: str) -> None:
     figure.legend(
         handles,
         labels,
-        title=title,
+        title=literal(title),
         title_fontproperties={"size": 11, "weight": "bold"},
         alignment="left",
         loc="outside upper left",

@@ -53,11 +53,15 @@ STEP: Final = Quantity("step_size", "Step size γ")
 BYTES: Final = Quantity(
     "uplink_payload_bytes", "Uplink payload, all clients", log=True, unit="B", total=True
 )
+BITS: Final = Quantity(
+    "uplink_payload_bits_per_client", "Uplink payload, bits per client", log=True, total=True
+)
 PROGRESS: Final = (LOSS, GRADIENT, ACCURACY)
 DIAGNOSTICS: Final = (ERROR, STEP)
 
 SHORT: Final = {
     "bytes": BYTES,
+    "bits": BITS,
     "sent": Quantity("uplink_bytes", "Sent up, all clients", log=True, unit="B", total=True),
     "seconds": Quantity("wall_seconds", "Wall time of the rounds", unit="s", total=True),
 }
