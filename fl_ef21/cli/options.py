@@ -187,10 +187,19 @@ Rounds: TypeAlias = Annotated[
     ),
 ]
 EngineWord: TypeAlias = Annotated[
-    Engine,
+    Engine | None,
     typer.Option(
         help="simulation: Flower's Simulation Engine, as in flwr run."
         " in-process: the same app in this process, without the engine's start-up.",
+        show_default="simulation, or what the study says is usual",
+        rich_help_panel=RUN,
+    ),
+]
+Full: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--full",
+        help="The paper's size, from the study's full.toml; other flags go before it.",
         rich_help_panel=RUN,
     ),
 ]

@@ -73,8 +73,10 @@ def checked(study: Study, given: Mapping[str, Setting]) -> dict[str, Setting]:
     for key in settings:
         with refusing(f"--{key}"):
             default_of(study, key)
-    if "data" in settings and Path(str(settings["data"])).exists():
-        settings["data"] = str(Path(str(settings["data"])).resolve())
+    if "data" in settings:
+        from fl_ef21.data.names import data_names
+
+        settings["data"] = ",".join(map(_absolute, data_names(str(settings["data"]))))
     for key, check in _CHECKS.items():
         if key in settings:
             with refusing(f"--{key}"):
@@ -208,11 +210,17 @@ def _check_compressor(text: str) -> None:
 
 def _check_data(text: str) -> None:
     from fl_ef21.data import known_names
+    from fl_ef21.data.names import data_names
 
-    if text not in known_names() and not Path(text).is_file():
-        raise ValueError(
-            f"{text!r} is no known data set and no file; known are {', '.join(known_names())}"
-        )
+    for name in data_names(text):
+        if name not in known_names() and not Path(name).is_file():
+            raise ValueError(
+                f"{name!r} is no known data set and no file; known are {', '.join(known_names())}"
+            )
+
+
+def _absolute(name: str) -> str:
+    return str(Path(name).resolve()) if Path(name).exists() else name
 
 
 def _check_partition(text: str) -> None:

@@ -22,7 +22,8 @@ def simulate(
     study: Annotated[str, typer.Argument()] = options.DEFAULT_STUDY,
     *,
     flags: options.Flags,
-    engine: options.EngineWord = options.Engine.SIMULATION,
+    engine: options.EngineWord = None,
+    full: options.Full = False,
     out: options.Out = None,
     checkpoint: options.Checkpoint = False,
     journal: options.Journal = False,
@@ -36,7 +37,9 @@ def simulate(
     with refusing("STUDY"):
         chosen = find_study(study)
     if resume is None:
-        settings = checked(chosen, asked(chosen, flags))
+        with refusing("--full"):
+            size = chosen.full if full else {}
+        settings = checked(chosen, {**size, **asked(chosen, flags)})
         with refusing("--out"):
             folder = _new_folder(chosen, out)
         kept = kept_beside(folder.path, checkpoint=checkpoint, journal=journal)
@@ -49,7 +52,9 @@ def simulate(
                 raise ValueError("a run goes on in its own folder; leave --out out")
             folder = _old_folder(resume)
             settings, kept = resumed_settings(chosen, folder, flags), {}
-    run(chosen, engine, {**settings, **kept}, folder)
+    with refusing("STUDY"):
+        where = engine or options.Engine(chosen.engine or options.Engine.SIMULATION)
+    run(chosen, where, {**settings, **kept}, folder)
     from fl_ef21.cli.showing import show
 
     show(chosen, folder)

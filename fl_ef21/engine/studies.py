@@ -14,6 +14,25 @@ class Study:
 
     path: Path
     settings: Mapping[str, Setting]
+    engine: str = ""
+    """Where it usually runs, from its ``[tool.fl-ef21]``; empty if it does not say."""
+
+    @property
+    def full(self) -> Mapping[str, Setting]:
+        """The settings of the paper's size, from ``full.toml``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such file, or it sets what the study does not have.
+        """
+        file = self.path / "full.toml"
+        if not file.is_file():
+            raise ValueError(f"study {self.name!r} has no full.toml: its default size is the only")
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+        if unknown := sorted(found.keys() - self.settings.keys()):
+            raise ValueError(f"{file} sets {', '.join(unknown)}, which the study does not declare")
+        return found
 
     @property
     def name(self) -> str:
@@ -47,7 +66,8 @@ def find_study(name_or_path: str) -> Study:
                     f"{project} does not declare {' and '.join(missing)};"
                     " give it a default in its [tool.flwr.app.config]"
                 )
-            return Study(path.resolve(), settings)
+            usual = str(tool.get("fl-ef21", {}).get("engine", ""))
+            return Study(path.resolve(), settings, usual)
     names = sorted(project.parent.name for project in known.glob("*/pyproject.toml"))
     raise ValueError(
         f"no study {name_or_path!r}; give one of {', '.join(names)},"

@@ -6,8 +6,9 @@ writes the run folder, with checks and figures at the end.
 
 from fl_ef21.experiments.answering import answer_message, by_config
 from fl_ef21.experiments.arm import Arm, Outcome
-from fl_ef21.experiments.figures import against_bits, against_rounds, curves, stacked
-from fl_ef21.experiments.problem import Problem, binary_labels, data_names, logistic_problem
+from fl_ef21.experiments.figures import against_bits, against_bits_both_ways, against_rounds, curves, stacked
+from fl_ef21.experiments.multiples import multiples_of_theory, powers
+from fl_ef21.experiments.problem import Problem, binary_labels, logistic_problem
 from fl_ef21.experiments.races import Races, all_accepted
 
 __all__ = [
@@ -16,13 +17,15 @@ __all__ = [
     "Problem",
     "Races",
     "against_bits",
+    "against_bits_both_ways",
     "against_rounds",
     "all_accepted",
     "answer_message",
     "binary_labels",
     "by_config",
     "curves",
-    "data_names",
     "logistic_problem",
+    "multiples_of_theory",
+    "powers",
     "stacked",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from flwr.app import Context, Message
@@ -17,18 +17,16 @@ PARAMETERS = "x"
 """Name of the model's one array."""
 
 
-def answer_message(
-    message: Message, context: Context, problems: Mapping[str, Problem]
-) -> Message:
+def answer_message(message: Message, context: Context, problems: Mapping[str, Problem]) -> Message:
     """Return a train function's reply: the client's gradient at the model.
 
     The instruction's config names the ``problem``; ``minibatch`` says how many rows the gradient
     takes, 0 for all, and ``report-loss`` whether the reply has the loss, as automatic steps need.
     """
-    config = message.content["config"]
+    config: Mapping[str, Any] = message.content["config"]
     client = int(context.node_config["partition-id"])
     problem = problems[str(config["problem"])]
-    x = message.content["arrays"][PARAMETERS].numpy()
+    x = message.content.array_records["arrays"][PARAMETERS].numpy()
     metrics: dict[str, float] = {"num-examples": 1}
     if config["report-loss"]:
         metrics["loss"] = problem.objectives[client].value(x.astype(np.float64))
@@ -45,7 +43,7 @@ def by_config(build: Callable[[UserConfig], Built]) -> Callable[[UserConfig], Bu
     """Keep what a function builds from a run config: all nodes of a process share it."""
 
     @lru_cache(maxsize=1)
-    def kept(items: tuple[tuple[str, bool | bytes | float | int | str], ...]) -> Built:
+    def kept(items: tuple[tuple[str, Any], ...]) -> Built:
         return build(dict(items))
 
     def found(config: UserConfig) -> Built:

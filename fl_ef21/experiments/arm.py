@@ -98,6 +98,11 @@ class Outcome:
         return self.bits if self.end == REACHED else inf
 
     @property
+    def merit(self) -> tuple[float, float]:
+        """What is smaller for a better one: rounds to the target, then how near it came."""
+        return self.rounds_to_target, self.last if self.last == self.last else inf
+
+    @property
     def rises(self) -> bool:
         """Whether it went away from the solution: no number, or f above where it began."""
         return self.end == DIVERGED or not self.last_loss <= self.first_loss * (1 + 1e-9)

@@ -14,6 +14,9 @@ from fl_ef21.report.style import add_caption, paper_style
 Panels = Mapping[str, Mapping[str, History]]
 
 LOG_ROUND: Final = Quantity("round", "Round", log=True)
+BOTH_WAYS: Final = Quantity(
+    "sent_both_ways_bits_per_client", "Sent both ways, bits per client", log=True, total=True
+)
 LETTERS: Final = 17.0  # of the caption to an inch
 
 
@@ -26,6 +29,12 @@ def against_bits(panels: Panels, title: str, caption: str) -> Figure:
     """Draw ‖∇f‖² against the bits that a client has sent, as in the papers but measured."""
     caption = f"{caption} Bits: payloads as sent, positions and framing included."
     return stacked(panels, BITS, GRADIENT, title, caption)
+
+
+def against_bits_both_ways(panels: Panels, title: str, caption: str) -> Figure:
+    """Draw ‖∇f‖² against all bits that went to a client and came from it."""
+    caption = f"{caption} Bits: whole messages as sent, without Flower's envelopes."
+    return stacked(panels, BOTH_WAYS, GRADIENT, title, caption)
 
 
 def curves(

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fl_ef21.data import Dataset, known_names, load, partition, partition_from_text
+from fl_ef21.data import Dataset, load, partition, partition_from_text
 from fl_ef21.problems import Objective, Together, federated_constants, federated_objectives
 from fl_ef21.theory import Constants
 
@@ -148,16 +147,3 @@ def binary_labels(dataset: Dataset) -> Dataset:
         return dataset
     labels = np.where(dataset.labels < (dataset.labels.max() + 1) // 2, -1, 1)
     return replace(dataset, labels=labels, class_names=("first half", "second half"))
-
-
-def data_names(text: str) -> list[str]:
-    """Return the data sets of a setting, which are separated by commas.
-
-    Examples
-    --------
-    >>> data_names("phishing,a9a"), data_names("")
-    (['phishing', 'a9a'], [])
-    """
-    if not text or text in known_names() or Path(text).exists():
-        return [text] if text else []
-    return [name.strip() for name in text.split(",")]

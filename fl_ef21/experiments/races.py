@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -68,9 +68,7 @@ class Races:
         self._seed = int(config["seed"])
         self.folder = RunFolder.create(_out(str(config["out"]), study), config)
 
-    def run(
-        self, arm: Arm, rounds: int | None = None, accuracy: float | None = None
-    ) -> Outcome:
+    def run(self, arm: Arm, rounds: int | None = None, accuracy: float | None = None) -> Outcome:
         """Run an arm to its target, or for ``rounds``; an ``accuracy`` of 0 is never reached."""
         problem = self._problems[arm.problem]
         share = self._accuracy if accuracy is None else accuracy
@@ -88,17 +86,36 @@ class Races:
         self.outcomes.append(outcome)
         return outcome
 
-    def best_of(self, arms: Sequence[Arm]) -> Outcome:
-        """Run arms that differ in the step alone; return the one of the fewest rounds.
+    def best_of(
+        self, arms: Iterable[Arm], patience: int | None = None, *, cut: bool = True
+    ) -> Outcome:
+        """Run arms that differ in the step alone; return the best.
 
-        One that needs more rounds than the best so far is stopped there. Where none reaches the
-        target, the best is the one that comes nearest.
+        That is the one that reaches the target in the fewest rounds, or else comes nearest.
+
+        Parameters
+        ----------
+        arms : iterable of Arm
+            In the order in which they are run.
+        patience : int, optional
+            How many in a row may be no better before the others are left out.
+        cut : bool
+            Whether an arm is stopped once it has had as many rounds as the best so far.
         """
-        found: list[Outcome] = []
+        best: Outcome | None = None
+        worse = 0
         for arm in arms:
-            limit = min((o.rounds for o in found if o.end == REACHED), default=self._rounds)
-            found.append(self.run(arm, limit))
-        return min(found, key=_merit)
+            known = cut and best is not None and best.end == REACHED
+            outcome = self.run(arm, best.rounds if known and best else self._rounds)
+            if best is None or outcome.merit < best.merit:
+                best, worse = outcome, 0
+            else:
+                worse += 1
+            if patience is not None and worse >= patience:
+                break
+        if best is None:
+            raise ValueError("there is no arm to choose from; give at least one")
+        return best
 
     def finish(
         self,
@@ -204,7 +221,7 @@ class _Course:
         if server_round == 0:
             start = RoundRecord.before_the_first(self._arm.strategy.step_size)
             self._record(replace(start, evaluation=found))
-        return MetricRecord(found)
+        return MetricRecord({**found})
 
     def _judged(self, server_round: int) -> str:
         first, last = self._norms
@@ -223,12 +240,13 @@ class _Course:
             raise _Ended
 
     def _record(self, row: RoundRecord, *, last: bool = False) -> None:
-        bits = 8 * row.uplink_payload_bytes / len(self._problem.objectives)
-        self._recorder.add({**row.as_row(), "uplink_payload_bits_per_client": bits}, last=last)
-
-
-def _merit(outcome: Outcome) -> tuple[float, float]:
-    return outcome.rounds_to_target, outcome.last if isfinite(outcome.last) else np.inf
+        share = 8 / len(self._problem.objectives)
+        both_ways = row.uplink_bytes + row.downlink_bytes
+        bits = {
+            "uplink_payload_bits_per_client": share * row.uplink_payload_bytes,
+            "sent_both_ways_bits_per_client": share * both_ways,
+        }
+        self._recorder.add({**row.as_row(), **bits}, last=last)
 
 
 def _facts(outcome: Outcome) -> dict[str, object]:
@@ -260,5 +278,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-
-

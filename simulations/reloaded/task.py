@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from flwr.app import UserConfig
 
-from fl_ef21.experiments import Problem, by_config, data_names, logistic_problem
+from fl_ef21.data.names import data_names
+from fl_ef21.experiments import Problem, by_config, logistic_problem
 from fl_ef21.problems import least_squares_federation
 
 REGRESSION = "synthetic regression"
