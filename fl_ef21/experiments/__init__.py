@@ -6,7 +6,12 @@ writes the run folder, with checks and figures at the end.
 
 from fl_ef21.experiments.answering import answer_message, by_config
 from fl_ef21.experiments.arm import Arm, Outcome
-from fl_ef21.experiments.figures import against_bits, against_bits_both_ways, against_rounds, curves, stacked
+from fl_ef21.experiments.figures import (
+    against_bits,
+    against_bits_both_ways,
+    against_rounds,
+    curves,
+)
 from fl_ef21.experiments.multiples import multiples_of_theory, powers
 from fl_ef21.experiments.problem import Problem, binary_labels, logistic_problem
 from fl_ef21.experiments.races import Races, all_accepted
@@ -27,5 +32,4 @@ __all__ = [
     "logistic_problem",
     "multiples_of_theory",
     "powers",
-    "stacked",
 ]

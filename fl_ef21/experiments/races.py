@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord
 from flwr.serverapp import Grid
-from matplotlib.figure import Figure
 
 from fl_ef21.comparison.ending import Check, at_most
 from fl_ef21.engine.studies import Setting
@@ -24,6 +23,7 @@ from fl_ef21.experiments.recorder import Recorder
 from fl_ef21.flower import RoundRecord
 from fl_ef21.report.report import write_report
 from fl_ef21.report.run_folder import RunFolder
+from fl_ef21.report.sheet import Sheet
 from fl_ef21.report.style import save
 from fl_ef21.report.summary import summarise
 
@@ -120,12 +120,12 @@ class Races:
     def finish(
         self,
         checks: Sequence[Check],
-        figures: Mapping[str, Figure],
+        sheets: Mapping[str, Sheet],
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write the summary, figures and the report."""
-        for name, figure in figures.items():
-            save(figure, self.folder.path / "figures" / f"{name}.png")
+        """Write the summary, the figures and the report."""
+        for name, sheet in sheets.items():
+            save(sheet.figure(), self.folder.path / "figures" / f"{name}.png")
         totals = {total["method"]: total for total in summarise(self.folder.rows(), "")}
         self.folder.write_summary(
             {
@@ -138,7 +138,7 @@ class Races:
                 **(more or {}),
             }
         )
-        write_report(self.folder)
+        write_report(self.folder, list(sheets.values()))
 
     def histories(
         self, outcomes: Sequence[Outcome] | None = None

@@ -13,6 +13,8 @@ from fl_ef21.problems.regulariser import Regulariser
 
 NOISE = 0.1
 """Of the targets, as a share of their standard deviation."""
+DRAWS = 1000
+"""Of the owners, until every client owns a coordinate."""
 
 
 def least_squares_federation(
@@ -49,7 +51,7 @@ def least_squares_federation(
     Raises
     ------
     ValueError
-        If ``owners`` is out of range, or a client owns nothing.
+        If ``owners`` is out of range, or some client would own nothing.
 
     Examples
     --------
@@ -63,16 +65,11 @@ def least_squares_federation(
     rng = np.random.default_rng(seed)
     owned = np.ones((n, dimension), dtype=bool)
     if owners is not None:
-        owned = np.argsort(rng.random((n, dimension)), axis=0) < owners
+        owned = _drawn(n, dimension, owners, rng)
     model = rng.normal(size=dimension)
 
     def objective(client: int) -> Objective:
         mine = owned[client]
-        if not mine.any():
-            raise ValueError(
-                f"client {client} owns none of {dimension} coordinates; give more owners, or "
-                f"another seed"
-            )
         inside = rng.normal(size=(rows, int(mine.sum())))
         features = np.zeros((rows, dimension))
         features[:, mine] = _shaped(inside, smoothness[client], smallest)
@@ -83,6 +80,18 @@ def least_squares_federation(
         return Objective(csr_array(features), targets, LeastSquares(), regulariser)
 
     return tuple(objective(client) for client in range(n))
+
+
+def _drawn(n: int, dimension: int, owners: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return which clients own which coordinates, shape (n, d), so that each owns one."""
+    for _ in range(DRAWS):
+        owned = np.argsort(rng.random((n, dimension)), axis=0) < owners
+        if owned.any(axis=1).all():
+            return np.asarray(owned)
+    raise ValueError(
+        f"{owners} owners for each of {dimension} coordinates leave some of {n} clients with "
+        f"none; give more owners or coordinates"
+    )
 
 
 def _shaped(

@@ -11,8 +11,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fl_ef21.report.comparison import Comparison
-from fl_ef21.report.page_figures import Figures, Swatch, figures_of_rows, partition_of, swatches
+from fl_ef21.report.page_figures import (
+    Figures,
+    Swatch,
+    figures_of_rows,
+    figures_of_sheets,
+    partition_of,
+    swatches,
+)
 from fl_ef21.report.runs import Run
+from fl_ef21.report.sheet import Sheet
 from fl_ef21.report.summary import COMMON_PAYLOAD, by_method, describe_problem, with_common_loss
 from fl_ef21.report.table import CAPTION, document_columns, size
 from fl_ef21.report.words import in_words, repeat_command, settings_of
@@ -79,12 +87,12 @@ class Page:
         return path
 
 
-def page_of_run(run: Run) -> Page:
-    """Return the page of a finished run."""
+def page_of_run(run: Run, sheets: Sequence[Sheet] = ()) -> Page:
+    """Return the page of a finished run, with the study's own figures where it has some."""
     totals = with_common_loss(run.totals(), run.rows)
     problem = run.problem
     clients = problem.get("clients")
-    figures = figures_of_rows(run.rows)
+    figures = figures_of_sheets(sheets) or figures_of_rows(run.rows)
     if partition := partition_of(problem):
         figures.append(partition)
     return Page(
@@ -96,7 +104,7 @@ def page_of_run(run: Run) -> Page:
         figures=figures,
         troubles=_troubles(totals, run.rows),
         words=in_words(run.config, clients),
-        tables={"All settings": _settings_table(run.config)},
+        tables={**_checks_table(run), "All settings": _settings_table(run.config)},
         commands={"Run it again": _pieces(repeat_command(run.study, run.config, clients))},
         footer=_footer(run),
     )
@@ -223,6 +231,21 @@ def _troubles(
 def _some(rounds: Sequence[int], most: int = 10) -> str:
     shown = ", ".join(f"{number:,}" for number in rounds[:most])
     return shown if len(rounds) <= most else f"{shown} and {len(rounds) - most:,} more"
+
+
+def _checks_table(run: Run) -> dict[str, Table]:
+    """Return what the study has checked, if it has."""
+    checks = run.summary.get("checks", [])
+    rows = [
+        [c["claim"], f"{c['measured']:.4g}", f"{c['target']:.4g}", _verdict(c), c.get("kind", "")]
+        for c in checks
+    ]
+    headings = ["Claim", "Measured", "Limit", "", "Kind"]
+    return {"Checks": Table(headings, rows)} if rows else {}
+
+
+def _verdict(check: Mapping[str, Any]) -> str:
+    return "holds" if check["holds"] else "does NOT hold"
 
 
 def _settings_table(config: Mapping[str, Any]) -> Table:

@@ -18,6 +18,7 @@ from fl_ef21.report.figures import (
 from fl_ef21.report.inline_svg import inline_svg, page_style
 from fl_ef21.report.partition_figure import has_partition, partition_caption, partition_figure
 from fl_ef21.report.quantities import BYTES, DIAGNOSTICS, PROGRESS, ROUND, History, Quantity
+from fl_ef21.report.sheet import Sheet
 from fl_ef21.report.style import COLOURS, LINES, paper_style
 from fl_ef21.report.summary import by_method
 
@@ -46,14 +47,47 @@ class Figures:
     caption: str
     drawings: Sequence[Markup]
     large: bool = False
+    legend: Sequence[Swatch] | None = None
+    """Its own, where its lines are not those of the page."""
 
 
 def swatches(rows: Iterable[Mapping[str, Any]]) -> list[Swatch]:
     """Return the legend of a history's figures."""
+    return _swatches(by_method(rows))
+
+
+def _swatches(names: Iterable[str]) -> list[Swatch]:
     return [
-        Swatch(method, place % len(COLOURS), DASHES[place % len(LINES)])
-        for place, method in enumerate(by_method(rows))
+        Swatch(name, place % len(COLOURS), DASHES[place % len(LINES)])
+        for place, name in enumerate(names)
     ]
+
+
+def figures_of_sheets(sheets: Sequence[Sheet]) -> list[Figures]:
+    """Return the drawings of a study's own figures: one a panel, with the legend above them."""
+    return [
+        Figures(
+            f"{sheet.title}: {sheet.y.label} / {sheet.x.label}",
+            sheet.caption,
+            [
+                _panel(sheet, panel, f"s{number}-{place}")
+                for place, panel in enumerate(sheet.panels)
+            ],
+            legend=_swatches(sheet.names),
+        )
+        for number, sheet in enumerate(sheets)
+    ]
+
+
+def _panel(sheet: Sheet, panel: str, name: str) -> Markup:
+    with paper_style(), page_style():
+        figure = Figure(figsize=SIZE)
+        figure.subplots_adjust(**MARGINS)
+        axes = figure.add_subplot()
+        sheet.draw(axes, panel)
+        axes.set_ylabel("")  # in the heading
+        words = f"{panel}. {_describe(sheet.panels[panel], sheet.x, sheet.y)}"
+        return inline_svg(figure, name, words)
 
 
 def figures_of_rows(rows: Iterable[Mapping[str, Any]]) -> list[Figures]:

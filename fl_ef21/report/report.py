@@ -1,5 +1,6 @@
 """Everything that a person reads of a run, or of several: page, tables and figures."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from fl_ef21.report.draw import draw, figures_of
 from fl_ef21.report.page import page_of_comparison, page_of_run
 from fl_ef21.report.run_folder import RunFolder
 from fl_ef21.report.runs import Run
+from fl_ef21.report.sheet import Sheet
 from fl_ef21.report.summary import with_common_loss
 from fl_ef21.report.table import csv_table, markdown_table
 
@@ -20,8 +22,16 @@ def report_of(folder: RunFolder) -> Path:
     return page if page.exists() else write_report(folder)
 
 
-def write_report(folder: RunFolder) -> Path:
+def write_report(folder: RunFolder, sheets: Sequence[Sheet] = ()) -> Path:
     """Write ``report.html``, ``table.md``, ``table.csv`` and ``figures/`` of a finished run.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        The run.
+    sheets : sequence of Sheet
+        The page's figures, of a study that has more lines than one panel can hold. It has put
+        them into ``figures/`` itself.
 
     Returns
     -------
@@ -31,7 +41,7 @@ def write_report(folder: RunFolder) -> Path:
     run = Run.read(folder.path)
     figures_of(folder)
     _write_tables(folder.path, with_common_loss(run.totals(), run.rows))
-    return page_of_run(run).write(folder.path / PAGE)
+    return page_of_run(run, sheets).write(folder.path / PAGE)
 
 
 def write_comparison(comparison: Comparison, folder: Path, page: str, command: str) -> Path:

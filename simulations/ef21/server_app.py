@@ -5,7 +5,6 @@ from math import inf, isfinite
 from arms import EF14, EF21, both_ways, by_k, feedback, some_clients
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
-from matplotlib.figure import Figure
 from task import load_problems
 
 from fl_ef21.comparison import Check, at_most
@@ -18,6 +17,7 @@ from fl_ef21.experiments import (
     all_accepted,
     curves,
 )
+from fl_ef21.report.sheet import Sheet
 
 app = ServerApp()
 
@@ -57,8 +57,8 @@ def main(grid: Grid, context: Context) -> None:
     races.finish(checks, _figures(races, best, int(config["clients"])))
 
 
-def _figures(races: Races, best: dict[str, list[Outcome]], clients: int) -> dict[str, Figure]:
-    found: dict[str, Figure] = {}
+def _figures(races: Races, best: dict[str, list[Outcome]], clients: int) -> dict[str, Sheet]:
+    found: dict[str, Sheet] = {}
     lines = {name: races.histories(outcomes) for name, outcomes in best.items()}
     if "feedback" in lines:
         title = f"Top-1, {clients} clients"

@@ -1,10 +1,11 @@
 """Run EF21 with and without its knowledge of rare features, and check what that gains."""
 
+from itertools import pairwise
+
 import numpy as np
 from arms import CURVATURE, DENSE, dense, knowing
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
-from matplotlib.figure import Figure
 from task import load_problems
 
 from fl_ef21.comparison import Check, at_least
@@ -17,6 +18,7 @@ from fl_ef21.experiments import (
     all_accepted,
     curves,
 )
+from fl_ef21.report.sheet import Sheet
 
 app = ServerApp()
 
@@ -67,13 +69,13 @@ def gain_checks(by_share: dict[float, dict[str, float]]) -> list[Check]:
             1.0,
             kind="published",
         )
-        for denser, rarer in zip(shares, shares[1:], strict=False)
+        for denser, rarer in pairwise(shares)
     ]
 
 
 def _figures(
     races: Races, problems: dict[str, Problem], by_share: dict[float, dict[str, float]], k: int
-) -> dict[str, Figure]:
+) -> dict[str, Sheet]:
     title = f"Top-{k}, {len(next(iter(problems.values())).objectives)} clients"
     lines = races.histories()
     found = {

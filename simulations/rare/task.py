@@ -1,4 +1,4 @@
-"""The problems: regression with as many owners of a feature as asked for, and real rare features."""
+"""The problems: regression with a set number of owners of a feature, and real rare features."""
 
 from pathlib import Path
 
