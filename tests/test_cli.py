@@ -58,6 +58,24 @@ def test_only_given_flags_are_passed_on(study, engines, tmp_path, engine):
     assert engines.calls == [(engine, study, 4, config)]
 
 
+def test_a_study_says_where_it_usually_runs(study, engines, tmp_path):
+    project = study / "pyproject.toml"
+    project.write_text(project.read_text() + '[tool.fl-ef21]\nengine = "in-process"\n')
+    assert simulate(study, "--out", tmp_path / "a").exit_code == 0
+    assert simulate(study, "--engine", "simulation", "--out", tmp_path / "b").exit_code == 0
+    assert [engine for engine, *_ in engines.calls] == ["in-process", "simulation"]
+
+
+def test_the_papers_size_gives_way_to_other_flags(study, engines, tmp_path):
+    assert "has no full.toml" in simulate(study, "--full", "--out", tmp_path / "a").stderr
+    (study / "full.toml").write_text('clients = 9\nrounds = 70\ndata = "digits,wine"\n')
+    out = tmp_path / "out"
+    assert simulate(study, "--full", "--rounds", 20, "--out", out).exit_code == 0
+    ((_, _, clients, config),) = engines.calls
+    assert clients == 9
+    assert config == {"clients": 9, "rounds": 20, "data": "digits,wine", "out": str(out)}
+
+
 def test_progress_is_shown_while_a_run_in_this_process_lives(study, engines, tmp_path, capfd):
     def write_slowly(run_config):
         write_run(run_config)
@@ -353,7 +371,7 @@ def test_help_shows_every_flag():
     flags = ["data", "clients", "partition", "compressor", "step-size", "rounds", "engine", "out"]
     flags += ["set", "seed", "method", "server", "downlink", "participation", "scope", "minibatch"]
     assert all(f"--{flag} " in shown for flag in [*flags, "initialisation"])
-    assert "[default: simulation]" in shown
+    assert "[default: (simulation)]" in shown
 
 
 def test_the_command_starts_without_what_only_a_run_needs():

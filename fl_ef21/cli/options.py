@@ -190,8 +190,9 @@ EngineWord: TypeAlias = Annotated[
     Engine | None,
     typer.Option(
         help="simulation: Flower's Simulation Engine, as in flwr run."
-        " in-process: the same app in this process, without the engine's start-up.",
-        show_default="simulation, or what the study says is usual",
+        " in-process: the same app in this process, without the engine's start-up; studies of"
+        " thousands of rounds take that by themselves.",
+        show_default="simulation",
         rich_help_panel=RUN,
     ),
 ]

@@ -14,7 +14,7 @@ from fl_ef21.experiments.figures import (
 )
 from fl_ef21.experiments.multiples import multiples_of_theory, powers
 from fl_ef21.experiments.problem import Problem, binary_labels, logistic_problem
-from fl_ef21.experiments.races import Races, all_accepted
+from fl_ef21.experiments.races import Races, all_accepted, quiet
 
 __all__ = [
     "Arm",
@@ -32,4 +32,5 @@ __all__ = [
     "logistic_problem",
     "multiples_of_theory",
     "powers",
+    "quiet",
 ]

@@ -81,7 +81,7 @@ class Races:
                 "seed": self._seed,
             }
         )
-        with _quiet():
+        with quiet():
             outcome = course.run(self._grid, told)
         self.outcomes.append(outcome)
         return outcome
@@ -269,8 +269,8 @@ def _out(out: str, study: str) -> Path:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what Flower says of each of 10⁴ rounds out of the log."""
+def quiet() -> Iterator[None]:
+    """Keep what Flower says of each strategy, and of each of 10⁴ rounds, out of the log."""
     logger = logging.getLogger("flwr")
     before = logger.level
     logger.setLevel(logging.ERROR)

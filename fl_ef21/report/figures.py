@@ -202,10 +202,10 @@ def decimal_or_power(value: float, position: int | None = None) -> str:
 
     Examples
     --------
-    >>> decimal_or_power(0.05), decimal_or_power(0.1), decimal_or_power(2e-7)
-    ('0.05', '0.1', '2·10⁻⁷')
+    >>> decimal_or_power(0.05), decimal_or_power(2000), decimal_or_power(2e-7)
+    ('0.05', '2000', '2·10⁻⁷')
     """
-    return f"{value:.3g}" if 1e-3 < value < 1e4 else power_of_ten(value, position)
+    return f"{value:.4g}" if 1e-3 < value < 1e4 else power_of_ten(value, position)
 
 
 def add_legend(figure: Figure, title: str) -> None:
@@ -215,7 +215,7 @@ def add_legend(figure: Figure, title: str) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     handles, labels = list(found.values()), list(found)
-    longest = max(len(label) for label in labels) + HANDLE
+    longest = max(map(len, labels), default=0) + HANDLE
     columns = int(figure.get_figwidth() * LETTERS // longest) or 1
     lines = -(-len(labels) // columns)
     figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * (lines - 1))

@@ -89,7 +89,8 @@ class Page:
 
 def page_of_run(run: Run, sheets: Sequence[Sheet] = ()) -> Page:
     """Return the page of a finished run, with the study's own figures where it has some."""
-    totals = with_common_loss(run.totals(), run.rows)
+    # Lines of several problems have no loss in common.
+    totals = run.totals() if sheets else with_common_loss(run.totals(), run.rows)
     problem = run.problem
     clients = problem.get("clients")
     figures = figures_of_sheets(sheets) or figures_of_rows(run.rows)
@@ -237,11 +238,15 @@ def _checks_table(run: Run) -> dict[str, Table]:
     """Return what the study has checked, if it has."""
     checks = run.summary.get("checks", [])
     rows = [
-        [c["claim"], f"{c['measured']:.4g}", f"{c['target']:.4g}", _verdict(c), c.get("kind", "")]
+        [c["claim"], _measured(c["measured"]), _measured(c["target"]), _verdict(c), c["kind"]]
         for c in checks
     ]
     headings = ["Claim", "Measured", "Limit", "", "Kind"]
     return {"Checks": Table(headings, rows)} if rows else {}
+
+
+def _measured(value: float | None) -> str:
+    return "infinite" if value is None else f"{value:.4g}"
 
 
 def _verdict(check: Mapping[str, Any]) -> str:

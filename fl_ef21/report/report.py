@@ -40,7 +40,9 @@ def write_report(folder: RunFolder, sheets: Sequence[Sheet] = ()) -> Path:
     """
     run = Run.read(folder.path)
     figures_of(folder)
-    _write_tables(folder.path, with_common_loss(run.totals(), run.rows))
+    # Lines of several problems have no loss in common.
+    totals = run.totals() if sheets else with_common_loss(run.totals(), run.rows)
+    _write_tables(folder.path, totals)
     return page_of_run(run, sheets).write(folder.path / PAGE)
 
 

@@ -14,6 +14,7 @@ from fl_ef21.experiments import (
     all_accepted,
     multiples_of_theory,
     powers,
+    quiet,
 )
 
 app = ServerApp()
@@ -41,6 +42,11 @@ BEST = (
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the study that the run config describes."""
+    with quiet():
+        _run(grid, context)
+
+
+def _run(grid: Grid, context: Context) -> None:
     config = context.run_config
     problems = load_problems(config)
     races = Races("baselines", grid, config, problems)

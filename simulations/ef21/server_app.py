@@ -16,6 +16,7 @@ from fl_ef21.experiments import (
     against_rounds,
     all_accepted,
     curves,
+    quiet,
 )
 from fl_ef21.report.sheet import Sheet
 
@@ -41,6 +42,11 @@ STEPS = (
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the study that the run config describes."""
+    with quiet():
+        _run(grid, context)
+
+
+def _run(grid: Grid, context: Context) -> None:
     config = context.run_config
     problems = load_problems(config)
     races = Races("ef21", grid, config, problems)

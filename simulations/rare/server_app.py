@@ -17,6 +17,7 @@ from fl_ef21.experiments import (
     against_rounds,
     all_accepted,
     curves,
+    quiet,
 )
 from fl_ef21.report.sheet import Sheet
 
@@ -36,6 +37,11 @@ GAIN = (
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the study that the run config describes."""
+    with quiet():
+        _run(grid, context)
+
+
+def _run(grid: Grid, context: Context) -> None:
     config = context.run_config
     problems = load_problems(config)
     shares = [float(share) for share in str(config["shares"]).split(",") if share]

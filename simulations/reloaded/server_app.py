@@ -6,7 +6,7 @@ from flwr.serverapp import Grid, ServerApp
 from task import REGRESSION, load_problems
 
 from fl_ef21.comparison import Check, at_most
-from fl_ef21.experiments import Outcome, Races, against_bits, against_rounds, all_accepted
+from fl_ef21.experiments import Outcome, Races, against_bits, against_rounds, all_accepted, quiet
 from fl_ef21.experiments.arm import REACHED
 
 app = ServerApp()
@@ -24,6 +24,11 @@ NOISY = (
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the study that the run config describes."""
+    with quiet():
+        _run(grid, context)
+
+
+def _run(grid: Grid, context: Context) -> None:
     config = context.run_config
     problems = load_problems(config)
     races = Races("reloaded", grid, config, problems)
