@@ -1,6 +1,7 @@
 """The papers' experiments: what a study writes, what its checks say, and how races are run."""
 
 import json
+import signal
 from importlib import import_module
 from math import inf
 
@@ -10,6 +11,7 @@ from flwr.app import UserConfig
 from flwr.clientapp import ClientApp
 
 from fl_ef21 import EF21, TopK, ef21_mod
+from fl_ef21.cli.running import stopping_on_terminate
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.engine.studies import find_study
 from fl_ef21.engine.study import importable, run_study
@@ -285,3 +287,15 @@ def test_clients_without_a_coordinate_are_refused():
 def test_powers_end_at_the_largest():
     assert powers(4, 4096) == [1, 4, 16, 64, 256, 1024, 4096]
     assert powers(2, 8) == [1, 2, 4, 8]
+
+
+def test_a_polite_kill_gets_past_what_survives_the_exit_of_an_app(tmp_path):
+    def terminate(*_):
+        signal.raise_signal(signal.SIGTERM)
+
+    problem, found = races(tmp_path)
+    app = ClientApp(mods=[ef21_mod])
+    app.train()(terminate)
+    found._grid = InProcessGrid(app, partition_configs(4))
+    with pytest.raises(SystemExit, match="143"), stopping_on_terminate():
+        found.run(arm_of(problem, 0.3))

@@ -128,16 +128,22 @@ def _polling(poll: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
+class _Terminated(BaseException):
+    """A polite kill on its way out: of a client, the mod survives even a SystemExit."""
+
+
 @contextmanager
 def stopping_on_terminate() -> Iterator[None]:
     """Let a polite kill unwind the engines too, so that no process of theirs stays behind."""
 
     def unwind(number: int, _: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+        raise _Terminated(128 + number)
 
     before = signal.signal(signal.SIGTERM, unwind)
     try:
         yield
+    except _Terminated as asked:
+        raise SystemExit(asked.args[0]) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
