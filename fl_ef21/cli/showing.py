@@ -26,11 +26,15 @@ def show(study: Study, folder: RunFolder) -> None:
     lines += [("Records", str(folder.path))]
     for word, text in lines:
         console.print(f"{word:8} {text}", soft_wrap=True)
-    console.print(f"Next     {_advice(study.name, method)}", soft_wrap=True)
+    console.print(f"Next     {_advice(study, method)}", soft_wrap=True)
 
 
-def _advice(study: str, method: str) -> str:
+def _advice(study: Study, method: str) -> str:
+    again = f"fl-ef21 simulate {study.name}"
+    if (study.path / "full.toml").is_file():
+        return f"the paper's size: {again} --full"
+    if "compressor" not in study.settings:
+        return f"another seed: {again} --seed 1"
     if method in ("", "ef21"):
-        again = f"fl-ef21 simulate {study} --compressor topk:0.005"
-        return f"compare another compressor: {again}"
-    return f"compare with EF21: fl-ef21 simulate {study}"
+        return f"compare another compressor: {again} --compressor topk:0.005"
+    return f"compare with EF21: {again}"
