@@ -1,5 +1,6 @@
 """The command line, over a study and engines that are stand-ins of a few lines."""
 
+import io
 import json
 import logging
 import math
@@ -11,6 +12,7 @@ import time
 from itertools import pairwise
 
 import pytest
+from rich.console import Console
 from toy_study import PROJECT, command, words, write_run
 
 from fl_ef21._version import __version__
@@ -377,3 +379,15 @@ def test_help_shows_every_flag():
 def test_the_command_starts_without_what_only_a_run_needs():
     heavy = "{'matplotlib', 'ray', 'sklearn', 'torch', 'flwr_datasets'}"
     assert python(f"import sys, fl_ef21.cli; print({heavy} & set(sys.modules))") == "set()\n"
+
+
+def test_checks_are_shown_with_their_verdicts():
+    checks = [
+        {"claim": "fewer bytes", "measured": 111.7, "target": 100.0, "holds": True},
+        {"claim": "as accurate", "measured": 0.4567, "target": 0.2, "holds": False},
+    ]
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(showing.checks_table(checks))
+    text = words(console.export_text())
+    assert "fewer bytes 111.7 100 holds" in text
+    assert "as accurate 0.4567 0.2 NOT REACHED" in text

@@ -28,7 +28,7 @@ def ending(config: UserConfig) -> Ending:
         baseline=FEDAVG,
         checks=checks,
         limits={"accuracy": (0.8, 1.0), "loss": (0.0, 0.7)},
-        problem={"data": "mnist", "clients": clients, "partition": partition, "dimension": 37610},
+        problem={"data": "mnist", "clients": clients, "partition": partition, "dimension": 140138},
     )
 
 

@@ -24,14 +24,14 @@ FILES = {
 
 
 class Net(nn.Module):
-    """Two convolutions and two dense layers, 37,610 parameters."""
+    """Two convolutions and two dense layers, 140,138 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Conv2d(1, 8, 5, stride=2)
         self.second = nn.Conv2d(8, 16, 5, stride=2)
-        self.hidden = nn.Linear(256, 128)
-        self.output = nn.Linear(128, 10)
+        self.hidden = nn.Linear(256, 512)
+        self.output = nn.Linear(512, 10)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores of ten classes for images of shape (n, 1, 28, 28)."""
