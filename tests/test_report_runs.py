@@ -236,7 +236,13 @@ def test_short_names_are_totals_so_far():
     rows = rows_of("EF21", 100, rounds=3)
     assert quantity("bytes", rows).values(rows) == pytest.approx([0, 100, 200, 300])
     assert quantity("seconds", rows).values(rows) == pytest.approx([0, 0.25, 0.5, 0.75])
+    assert set(SHORT) - {"bits"} <= set(known_names(rows))
+
+
+def test_bits_per_client_are_a_name_where_a_study_counts_them():
+    rows = [row | {"uplink_payload_bits_per_client": 8.0} for row in rows_of("EF21", 100, rounds=3)]
     assert set(SHORT) <= set(known_names(rows))
+    assert quantity("bits", rows).values(rows) == pytest.approx(8.0 * np.arange(len(rows)) + 8.0)
 
 
 def test_counts_are_added_up_across_and_as_they_are_upwards():

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fl_ef21.cli import options
 from fl_ef21.cli.deployment_screen import show_federation
-from fl_ef21.cli.running import INTERRUPTED, leave, stopping_on_terminate
+from fl_ef21.cli.running import INTERRUPTED, Terminated, leave, stopping_on_terminate
 from fl_ef21.cli.settings import refusing
 from fl_ef21.engine.studies import Study, find_study
 
@@ -165,7 +165,7 @@ def _serve(federation: "LocalFederation", console: Console) -> None:
             federation.superlink.check_alive()
             for index in federation.start_ended():
                 console.print(f"SuperNode {index} ended and was started again", soft_wrap=True)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, Terminated):
         console.print(f"Stopping. The logs are in {federation.folder}", soft_wrap=True)
 
 

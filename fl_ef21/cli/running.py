@@ -128,7 +128,7 @@ def _polling(poll: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-class _Terminated(BaseException):
+class Terminated(BaseException):
     """A polite kill on its way out: of a client, the mod survives even a SystemExit."""
 
 
@@ -137,12 +137,12 @@ def stopping_on_terminate() -> Iterator[None]:
     """Let a polite kill unwind the engines too, so that no process of theirs stays behind."""
 
     def unwind(number: int, _: FrameType | None) -> NoReturn:
-        raise _Terminated(128 + number)
+        raise Terminated(128 + number)
 
     before = signal.signal(signal.SIGTERM, unwind)
     try:
         yield
-    except _Terminated as asked:
+    except Terminated as asked:
         raise SystemExit(asked.args[0]) from None
     finally:
         signal.signal(signal.SIGTERM, before)

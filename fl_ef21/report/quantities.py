@@ -97,7 +97,7 @@ def quantity(name: str, rows: Iterable[Mapping[str, Any]], *, across: bool = Fal
     Parameters
     ----------
     name : str
-        A numeric column of the history, or ``bytes``, ``sent`` or ``seconds``.
+        A numeric column of the history, or ``bytes``, ``bits``, ``sent`` or ``seconds``.
     rows : iterable of mapping
         The history.
     across : bool
