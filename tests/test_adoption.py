@@ -12,6 +12,7 @@ from fl_ef21 import DCGD, EF21, EF21BC, EF21SGDM, Identity, TopK, ef21_mod
 from fl_ef21.compressors import from_text
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower import Metered
+from fl_ef21.flower.protocol import reply_of, reply_record
 from fl_ef21.methods.downlink import EF21P
 from fl_ef21.methods.server import Adam
 
@@ -79,6 +80,18 @@ def test_batch_norm_local_epochs_and_evaluation_survive_every_way_of_compressing
     steps = result.arrays["1.num_batches_tracked"].numpy()
     assert steps.dtype == np.int64
     assert steps > rounds
+
+
+def test_statistics_are_those_of_the_clients_that_answered_as_in_fedavg():
+    """With a part of the clients, a sum of old differences would make variances negative."""
+    clients = {"fraction_evaluate": 0.0, "fraction_train": 0.6}
+    built = EF21(TopK(0.05), **clients)
+    model = run(built, make_app(mods=[ef21_mod], data=DATA), 1).arrays
+    theirs = run(Metered(FedAvg(fraction_evaluate=0.0), participation=0.6), make_app(data=DATA), 1)
+    for name in ("1.running_mean", "1.running_var"):
+        np.testing.assert_allclose(model[name].numpy(), theirs.arrays[name].numpy(), rtol=1e-6)
+    model = run(EF21(TopK(0.05), **clients), make_app(mods=[ef21_mod], data=DATA), 12).arrays
+    assert model["1.running_var"].numpy().min() > 0
 
 
 def test_the_mod_may_stand_at_one_function():
@@ -221,6 +234,7 @@ def moved(model):
 
 
 SMALL = {"w": np.zeros((4, 3), np.float32), "half": np.zeros(5, np.float16)}
+NORMED = {"running_mean": np.zeros(2, np.float32), "running_var": np.ones(2, np.float32)}
 COUNTERS = {"steps": np.array(3, np.int64), "codes": np.arange(4, dtype=np.uint8)}
 
 
@@ -234,6 +248,14 @@ BAD_ANSWERS = {
     "an array more": (lambda model: {**model, "v": model["w"]}, "arrays are named"),
     "another shape": (lambda model: {**model, "w": model["w"].T}, "in place of w float32[4, 3]"),
     "NaN": (lambda model: {**model, "w": model["w"] * np.nan}, "array w float32[4, 3] holds NaN"),
+    "NaN beside": (
+        lambda model: {**model, "running_mean": model["running_mean"] * np.nan},
+        "array running_mean float32[2] holds NaN",
+    ),
+    "no variance": (
+        lambda model: {**model, "running_var": model["running_var"] - 99},
+        "holds -97, and no variance is below 0",
+    ),
 }
 
 
@@ -243,11 +265,34 @@ def test_what_one_client_does_wrong_in_a_later_round_is_named_and_moves_nothing(
         return answer(model) if (client, server_round) == (2, 2) else moved(model)
 
     built = EF21(Identity(), fraction_evaluate=0.0)
-    result = run(built, arrays_app(app), 3, small())
+    result = run(built, arrays_app(app), 3, small({**SMALL, **NORMED}))
     assert [row.failures for row in built.history] == [0, 1, 0]
     assert "partition-id=2" in built.history[1].reasons[0]
     assert part in built.history[1].reasons[0]
     np.testing.assert_allclose(result.arrays["w"].numpy(), 3.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [(np.nan, "holds NaN"), (-0.5, "holds -0.5, and no variance"), (3e38, "is above 1e+30")],
+)
+def test_statistics_that_are_none_are_quarantined(value, part):
+    class Lying(InProcessGrid):
+        def deliver(self, message):
+            reply = super().deliver(message)
+            if message.metadata.dst_node_id != min(self.contexts):
+                return reply
+            about, payload = reply_of(reply.content["arrays"])
+            forged = payload[:-8] + np.full(2, value, np.float32).tobytes()
+            reply.content["arrays"] = reply_record(about.pack(forged))
+            return reply
+
+    built = EF21(Identity(), fraction_evaluate=0.0)
+    grid = Lying(arrays_app(lambda c, r, model: moved(model)), partition_configs(CLIENTS))
+    arrays = built.start(grid, small({**SMALL, **NORMED}), num_rounds=1).arrays
+    assert built.history[0].rejections == 1
+    assert part in reasons(built)[0]
+    np.testing.assert_array_equal(arrays["running_var"].numpy(), 2.0)
 
 
 def test_a_client_without_examples_is_quarantined_and_named():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fl_ef21.compressors import Dense, Identity, RandK, Sparse, TopK, UnbiasedRandK
-from fl_ef21.flower.server.buffers import rounded_mean
+from fl_ef21.flower.server.buffers import buffer_mean
 from fl_ef21.methods import DCGD, EF21, RememberedEstimate, RoundEstimate, Turn, from_text
 from fl_ef21.theory import Constants, step_size
 
@@ -321,7 +321,7 @@ def test_forgetting_an_unknown_client_changes_nothing():
 @pytest.mark.parametrize("shape", [(), (2, 3)])
 def test_the_mean_of_equal_arrays_is_exact(dtype, value, shape):
     array = np.full(shape, value, dtype)
-    mean = rounded_mean([array.copy() for _ in range(3)], [0.1, 0.7, 0.3])
+    mean = buffer_mean([array.copy() for _ in range(3)], [0.1, 0.7, 0.3])
     assert mean.dtype == dtype
     np.testing.assert_array_equal(mean, array, strict=True)
 
@@ -334,17 +334,32 @@ def test_the_mean_is_the_rounded_weighted_mean(data):
     origin += 2**62 if dtype in (np.int64, np.uint64) else 0
     offsets = data.draw(st.lists(st.integers(0, 50), min_size=1, max_size=5))
     weights = [2.0**i for i in range(len(offsets))]
-    mean = rounded_mean([np.array([origin + o], dtype) for o in offsets], weights)
+    mean = buffer_mean([np.array([origin + o], dtype) for o in offsets], weights)
     assert abs(int(mean[0]) - origin - np.dot(weights, offsets) / sum(weights)) <= 0.5
 
 
 def test_the_mean_of_booleans_is_the_majority():
     arrays_ = [np.array([True, False, True]), np.array([True, False, False])]
-    np.testing.assert_array_equal(rounded_mean(arrays_, [2.0, 1.0]), [True, False, True])
-    np.testing.assert_array_equal(rounded_mean(arrays_, [1.0, 2.0]), [True, False, False])
+    np.testing.assert_array_equal(buffer_mean(arrays_, [2.0, 1.0]), [True, False, True])
+    np.testing.assert_array_equal(buffer_mean(arrays_, [1.0, 2.0]), [True, False, False])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, complex, "datetime64[s]"])
+@quick
+@given(st.data())
+def test_the_mean_of_floats_is_weighted_and_keeps_what_is_equal(data):
+    dtype = data.draw(st.sampled_from([np.float16, np.float32, np.float64]))
+    width = 8 * np.dtype(dtype).itemsize
+    number = st.floats(-1e4, 1e4, width=width)
+    values = data.draw(st.lists(number, min_size=1, max_size=5))
+    weights = [2.0**i for i in range(len(values))]
+    mean = buffer_mean([np.array([value, values[0]], dtype) for value in values], weights)
+    assert mean.dtype == dtype
+    assert mean[1] == dtype(values[0])
+    expected = np.dot(weights, values) / sum(weights)
+    assert abs(float(mean[0]) - expected) <= 1e4 * float(np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [complex, "datetime64[s]"])
 def test_the_mean_of_other_arrays_is_refused(dtype):
     with pytest.raises(ValueError, match=r"dtype .* cannot be averaged exactly; use an integer"):
-        rounded_mean([np.zeros(2, dtype)], [1.0])
+        buffer_mean([np.zeros(2, dtype)], [1.0])

@@ -87,14 +87,17 @@ def _figures(
     found = {
         "against-rounds": against_rounds(lines, title, STEPS),
         "against-bits": against_bits(lines, title, STEPS),
-        "owners": curves(
-            {"Owners of coordinates": {name: _owners(p) for name, p in problems.items()}},
+    }
+    synthetic = {f"c/n = {share:g}" for share in by_share}
+    real = {name: _owners(p) for name, p in problems.items() if name not in synthetic}
+    if real:  # a synthetic coordinate has the number of owners that it was given
+        found["owners"] = curves(
+            {"Owners of coordinates": real},
             "Clients, m",
             "Coordinates of at least m clients",
             title,
             OWNERS,
-        ),
-    }
+        )
     if len(by_share) > 1:
         names = list(dict.fromkeys(name for gains in by_share.values() for name in gains))
         points = {

@@ -1,4 +1,4 @@
-"""How a model's arrays become one vector: float arrays end to end, all others exact beside it."""
+"""How a model's arrays become one vector: trained ones end to end, all others exact beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +23,12 @@ SUPPORTED: Final = frozenset(
 )
 """Element types that can travel: kind and bytes, as numpy writes them."""
 
+VARIANCE: Final = "running_var"
+STATISTICS: Final = ("running_mean", VARIANCE)
+"""Last parts of the names of float arrays that a layer counts instead of learning, as torch's batch
+norm has them. Differences from several rounds do not add up to statistics: a variance could become
+negative. They travel exact, and the server takes the mean of those that came, as FedAvg does."""
+
 
 class LayoutError(ValueError):
     """Arrays that are not those of the model, or hold values that no method can use."""
@@ -37,9 +43,9 @@ class ArraySpec:
     dtype: np.dtype[Any]
 
     @property
-    def is_float(self) -> bool:
-        """Whether the array is part of the vector; others travel exact."""
-        return self.dtype.kind == "f"
+    def is_exact(self) -> bool:
+        """Whether the array travels beside the vector: integers, booleans, and statistics."""
+        return self.dtype.kind != "f" or self.name.rpartition(".")[2] in STATISTICS
 
     @property
     def size(self) -> int:
@@ -107,7 +113,7 @@ class Layout:
                     f"array {spec} cannot travel; use float16, float32, float64, an integer or bool"
                 )
         if not layout.size:
-            raise LayoutError(f"the model has no floating-point element: {layout}")
+            raise LayoutError(f"the model has no floating-point element to train: {layout}")
         return layout
 
     @cached_property
@@ -117,8 +123,8 @@ class Layout:
 
     @cached_property
     def float_specs(self) -> tuple[ArraySpec, ...]:
-        """The floating-point arrays in the order in which the vector holds them."""
-        floats = [spec for spec in self.specs if spec.is_float]
+        """The arrays of the vector, in its order."""
+        floats = [spec for spec in self.specs if not spec.is_exact]
         return tuple(sorted(floats, key=self._group))
 
     def is_apart(self, spec: ArraySpec) -> bool:
@@ -145,8 +151,8 @@ class Layout:
 
     @cached_property
     def exact_specs(self) -> tuple[ArraySpec, ...]:
-        """The arrays that are not floating-point."""
-        return tuple(spec for spec in self.specs if not spec.is_float)
+        """The arrays that travel beside the vector."""
+        return tuple(spec for spec in self.specs if spec.is_exact)
 
     @cached_property
     def exact_nbytes(self) -> int:
@@ -175,18 +181,21 @@ class Layout:
             spec = next(
                 s for s in self.float_specs if not np.isfinite(values_of(held[s.name])).all()
             )
-            raise LayoutError(
-                f"array {spec} holds NaN or infinite values; "
-                f"look for a diverging learning rate or bad data"
-            )
+            raise _not_finite(spec)
         return vector
 
     def exact(self, arrays: ArrayRecord) -> list[NDArray[Any]]:
-        """Return the arrays that are not floating-point."""
+        """Return the arrays that travel beside the vector.
+
+        Raises
+        ------
+        LayoutError
+            As for :meth:`vector`.
+        """
         if not self.exact_specs:
             return []
         self._require(arrays)
-        return [arrays[spec.name].numpy() for spec in self.exact_specs]
+        return [_sound(spec, arrays[spec.name].numpy()) for spec in self.exact_specs]
 
     def pack_exact(self, exact: Sequence[NDArray[Any]]) -> bytes:
         """Return the raw elements of the exact arrays, end to end."""
@@ -198,14 +207,15 @@ class Layout:
         Raises
         ------
         LayoutError
-            If the number of bytes does not fit.
+            If the number of bytes does not fit, an element is NaN or infinite, or a variance
+            is negative.
         """
         if len(exact) != self.exact_nbytes:
             raise LayoutError(f"exact arrays take {self.exact_nbytes} bytes, got {len(exact)}")
         arrays, position = [], 0
         for spec in self.exact_specs:
             raw = exact[position : position + spec.nbytes]
-            arrays.append(np.frombuffer(raw, spec.dtype).reshape(spec.shape))
+            arrays.append(_sound(spec, np.frombuffer(raw, spec.dtype).reshape(spec.shape)))
             position += spec.nbytes
         return arrays
 
@@ -237,6 +247,20 @@ class Layout:
 
     def __str__(self) -> str:
         return ", ".join(str(spec) for spec in self.specs) or "no arrays"
+
+
+def _sound(spec: ArraySpec, values: NDArray[Any]) -> NDArray[Any]:
+    if spec.dtype.kind == "f" and not np.isfinite(values).all():
+        raise _not_finite(spec)
+    if spec.name.endswith(VARIANCE) and spec.is_exact and (values < 0).any():
+        raise LayoutError(f"array {spec} holds {values.min():g}, and no variance is below 0")
+    return values
+
+
+def _not_finite(spec: ArraySpec) -> LayoutError:
+    return LayoutError(
+        f"array {spec} holds NaN or infinite values; look for a diverging learning rate or bad data"
+    )
 
 
 def _described(arrays: ArrayRecord) -> tuple[Described, ...]:

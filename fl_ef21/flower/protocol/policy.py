@@ -38,7 +38,7 @@ class LayerPolicy:
         matter. ``layer``: each array is compressed by itself, and k or a ratio are those of each.
     exact_below : int
         Float arrays with fewer elements are not compressed: biases and norms cost little and
-        matter much. Integer arrays never are.
+        matter much. Integer arrays and running statistics never are.
     rules : tuple of Rule
         Arrays that have a compressor of their own, each by itself and whatever its size. The first
         rule that names an array counts.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final, NamedTuple, TypeAlias
 
+import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord
 from numpy.typing import NDArray
 
@@ -106,7 +107,14 @@ def checked(
         raise RejectedError(f"a value is above {limits.value:g} in magnitude, or not a number")
     metrics = _metrics(reply)
     weight = _weight(metrics, weighted_by_key, limits.weight)
+    _require_small(exact, limits.value)
     return CheckedReply(node_id, about, payload, message, exact, weight, metrics, support)
+
+
+def _require_small(exact: list[NDArray[Any]], most: float) -> None:
+    for array in exact:
+        if array.dtype.kind == "f" and array.size and np.abs(array).max() > most:
+            raise RejectedError(f"a value beside the vector is above {most:g} in magnitude")
 
 
 def read_reply(reply: Message) -> tuple[Reply, bytes]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fl_ef21.flower.protocol import NO_MOD, ProtocolError, with_advice
 from fl_ef21.flower.protocol.records import metadata
-from fl_ef21.flower.server.buffers import rounded_mean
+from fl_ef21.flower.server.buffers import buffer_mean
 from fl_ef21.flower.server.checking import CheckedReply, RejectedError, read_reply
 from fl_ef21.flower.server.ledger import Ledger
 from fl_ef21.flower.server.meter import MessageSize, measure
@@ -63,7 +63,7 @@ class Received:
         """Return the weighted means of the arrays that travel exact, in their own dtypes."""
         weights = [reply.weight for reply in self.applied]
         columns = zip(*(reply.exact for reply in self.applied), strict=True)
-        return [rounded_mean(arrays, weights) for arrays in columns]
+        return [buffer_mean(arrays, weights) for arrays in columns]
 
 
 def receive(

@@ -98,7 +98,8 @@ class ErrorFeedbackStrategy(Rounds):
     scope : {"global", "layer"}
         Whether all arrays are compressed as one vector, or each by itself.
     exact_below : int
-        Float arrays with fewer elements are not compressed. Integer arrays never are.
+        Float arrays with fewer elements are not compressed. Integer arrays and the running
+        statistics of batch norm never are.
     layers : mapping of str to Compressor or its text, optional
         Compressors of arrays by patterns of their names, such as
         ``{"embedding.*": "toprows:0.01", "*.bias": "identity"}``; each such array is compressed by
