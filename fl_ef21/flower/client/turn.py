@@ -1,7 +1,6 @@
 """One turn of a client: run the app, take the method's step, store the log last."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -26,7 +25,7 @@ from fl_ef21.flower.protocol import (
 from fl_ef21.flower.protocol.layout import Layout
 from fl_ef21.flower.protocol.payload import SUPPORT, decode_shared, on_support, owned, pack
 from fl_ef21.flower.protocol.policy import LayerPolicy
-from fl_ef21.flower.protocol.records import entries, filled, held, reply_message
+from fl_ef21.flower.protocol.records import content_of, entries, filled, held, reply_message
 from fl_ef21.flower.protocol.seeding import (
     UNUSED,
     client_generator,
@@ -79,7 +78,7 @@ def take_turn(
         If message, arrays or instruction do not fit; nothing is stored then.
     """
     method = _method(instruction.method)
-    content = message.content
+    content = content_of(message)
     name, model = single_arrays(content)
     shadow = None
     if instruction.downlink:
@@ -92,14 +91,16 @@ def take_turn(
 
     turn = Turn(log.committed.seq == 0, instruction.coin, instruction.step_size)
     # The app, and mods behind this one, see what they would see without it.
-    asked = {**{k: record for k, record in entries(content).items() if k != RECORD}, name: model}
+    asked = entries(content).copy()
+    del asked[RECORD]
+    asked[name] = model
     if method.needs_previous:
         asked |= _minibatch(content, instruction, client)
         if not (turn.first or turn.full):
             last = log.state[MODEL]
             at_last = RecordDict({**asked, name: layout.arrays(last, layout.exact(model))})
             before = _ask(app, at_last, last, instruction, layout)
-            turn = replace(turn, previous=before.signal)
+            turn = turn._replace(previous=before.signal)
     answer = _ask(app, filled(RecordDict, asked), sent, instruction, layout)
     support = None
     if instruction.supports:
@@ -108,7 +109,7 @@ def take_turn(
         if known != support:
             # The server has to be told, which only a client that joins can do.
             log = _new_log(instruction, client, method, layout)
-            turn = replace(turn, first=True)
+            turn = turn._replace(first=True)
             journal.agreed(stored, log, instruction.round)
 
     encoded = _step(method, log, answer.signal, instruction, layout, client, turn, support)
@@ -124,7 +125,8 @@ def take_turn(
     payload = encoded
     if instruction.supports:
         payload = pack(encoded, support if turn.first else None)
-    payload += layout.pack_exact(layout.exact(answer.arrays))
+    if layout.exact_specs:
+        payload += layout.pack_exact(layout.exact(answer.arrays))
     position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
     about = Reply(client, position.seq, position.digest, *info)
     said = {**entries(answer.content), answer.name: reply_record(about.pack(payload))}
@@ -173,7 +175,7 @@ def _ask(
         )
     if reply.has_error():
         raise AppFailedError(reply)
-    content = reply.content
+    content = content_of(reply)
     name, returned = single_arrays(content)
     signal = layout.vector(returned)
     if instruction.signal == "update" and sent is not None:
