@@ -31,7 +31,7 @@ from fl_ef21.wire.header import (
 )
 from fl_ef21.wire.indices import decode_indices, encode_indices
 from fl_ef21.wire.reader import Reader, varint
-from fl_ef21.wire.values import CODES, decode_values, dtype_number, encode_values
+from fl_ef21.wire.values import CODES, all_finite, decode_values, dtype_number, encode_values
 
 _CHECKSUM: Final = 4
 
@@ -226,7 +226,9 @@ def _require_room(reader: Reader, count: int) -> None:
 
 
 def _check(message: Message) -> None:
-    if not isinstance(message, Message) or not 1 <= message.size <= MAX_SIZE:
+    # Whether something is of an abstract class takes Python longer than whether it is a Sparse.
+    known = type(message) is Sparse or isinstance(message, Message)
+    if not known or not 1 <= message.size <= MAX_SIZE:
         raise WireError(
             f"{type(message).__name__} of size {getattr(message, 'size', None)} is no message of "
             f"size 1 to {MAX_SIZE}"
@@ -262,7 +264,7 @@ def _check_factors(message: LowRankMessage) -> None:
 def _check_values(*arrays: Vector) -> None:
     for values in arrays:
         dtype_number(values.dtype)
-        if not np.logical_and.reduce(np.isfinite(values), axis=None):
+        if not all_finite(values):
             raise WireError("values are not all finite: they would be refused on arrival")
 
 

@@ -6,7 +6,7 @@ to few bits, to powers of two or to one magnitude become short without being tol
 numbers of a quantiser's step.
 """
 
-from math import frexp
+from math import frexp, isfinite
 from typing import Any, Final
 
 import numpy as np
@@ -86,9 +86,16 @@ def decode_values(
         wire_type = DTYPES[number]
         raw = reader.take(count * wire_type.itemsize, "values")
         values = np.frombuffer(raw, wire_type).astype(_NATIVE[number], copy=True)
-    if not np.logical_and.reduce(np.isfinite(values)):
+    if not all_finite(values):
         raise WireError("values are not all finite")
     return values, step
+
+
+def all_finite(values: Vector) -> bool:
+    """Return whether no value is NaN or infinite."""
+    if values.size == 1:  # Python's own numbers take a tenth of the time
+        return isfinite(values.item())
+    return bool(np.logical_and.reduce(np.isfinite(values), axis=None))
 
 
 # Split

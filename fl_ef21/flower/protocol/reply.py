@@ -92,7 +92,7 @@ _ARRAY_MODS: Final = ("fixedclipping_mod", "adaptiveclipping_mod", "LocalDpMod")
 def reply_record(blob: bytes) -> ArrayRecord:
     """Return an ArrayRecord that holds one reply's bytes."""
     array = Array.__new__(Array)
-    array.__dict__ = {"dtype": "uint8", "shape": (len(blob),), "stype": REPLY_STYPE, "data": blob}
+    array.__dict__.update(dtype="uint8", shape=(len(blob),), stype=REPLY_STYPE, data=blob)
     return filled(ArrayRecord, {"": array})
 
 
