@@ -9,6 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
+from fl_ef21.compressors.finite import all_finite
 from fl_ef21.compressors.fresh import Fresh
 from fl_ef21.compressors.low_rank_message import LowRankMessage
 from fl_ef21.compressors.message import Dense, Message, Sparse, Vector
@@ -31,7 +32,7 @@ from fl_ef21.wire.header import (
 )
 from fl_ef21.wire.indices import decode_indices, encode_indices
 from fl_ef21.wire.reader import Reader, varint
-from fl_ef21.wire.values import CODES, all_finite, decode_values, dtype_number, encode_values
+from fl_ef21.wire.values import CODES, decode_values, dtype_number, encode_values
 
 _CHECKSUM: Final = 4
 

@@ -6,12 +6,13 @@ to few bits, to powers of two or to one magnitude become short without being tol
 numbers of a quantiser's step.
 """
 
-from math import frexp, isfinite
+from math import frexp
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fl_ef21.compressors.finite import all_finite
 from fl_ef21.compressors.message import Vector
 from fl_ef21.wire.bits import Numbers, pack, packed_size, unpack
 from fl_ef21.wire.column import MAX_WIDTH, decode_column, encode_column
@@ -89,13 +90,6 @@ def decode_values(
     if not all_finite(values):
         raise WireError("values are not all finite")
     return values, step
-
-
-def all_finite(values: Vector) -> bool:
-    """Return whether no value is NaN or infinite."""
-    if values.size == 1:  # Python's own numbers take a tenth of the time
-        return isfinite(values.item())
-    return bool(np.logical_and.reduce(np.isfinite(values), axis=None))
 
 
 # Split

@@ -12,6 +12,7 @@ from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Vector
+from fl_ef21.compressors.finite import all_finite
 from fl_ef21.flower.protocol.live import LiveArray, values_of
 from fl_ef21.flower.protocol.records import entries, filled
 
@@ -177,7 +178,7 @@ class Layout:
                 part = vector[position : position + spec.size]
                 part[:] = values_of(held[spec.name]).ravel()
                 position += spec.size
-        if not np.logical_and.reduce(np.isfinite(vector)):
+        if not all_finite(vector):
             spec = next(
                 s for s in self.float_specs if not np.isfinite(values_of(held[s.name])).all()
             )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from numbers import Integral
 from typing import Final, Self
 
@@ -68,9 +68,13 @@ class LayerPolicy:
         """The rules as one text, which :func:`rules_from_text` reads."""
         return ";".join(map(str, self.rules))
 
+    @cached_property
+    def _patterns(self) -> tuple[str, ...]:
+        return tuple(rule.pattern for rule in self.rules)
+
     def layout(self, arrays: ArrayRecord) -> Layout:
         """Return the layout of a model under this policy; errors are those of ``Layout.of``."""
-        return Layout.of(arrays, self.exact_below, tuple(rule.pattern for rule in self.rules))
+        return Layout.of(arrays, self.exact_below, self._patterns)
 
     def widened(self, power: float) -> Self:
         """Return the policy whose compressors keep ratio^power; what keeps a count is left."""

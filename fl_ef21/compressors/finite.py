@@ -1,0 +1,26 @@
+"""Whether numbers are finite, asked in little time: for every vector of every message."""
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def all_finite(values: NDArray[np.floating[Any]]) -> bool:
+    """Return whether no value is NaN or infinite.
+
+    Parameters
+    ----------
+    values : ndarray of float32 or float64
+        Of any shape.
+
+    Examples
+    --------
+    >>> all_finite(np.array([1.0, 1e300])), all_finite(np.array([1.0, np.nan]))
+    (True, False)
+    """
+    if values.size == 1:  # Python's own numbers take a tenth of the time
+        return isfinite(values.item())
+    # Counting takes half of the time of np.all, for any number of values.
+    return int(np.count_nonzero(np.isfinite(values))) == values.size
