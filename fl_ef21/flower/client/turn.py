@@ -22,7 +22,7 @@ from fl_ef21.flower.protocol import (
     origin,
     reply_record,
 )
-from fl_ef21.flower.protocol.layout import Layout
+from fl_ef21.flower.protocol.layout import Described, Layout, described
 from fl_ef21.flower.protocol.payload import SUPPORT, decode_shared, on_support, owned, pack
 from fl_ef21.flower.protocol.policy import LayerPolicy
 from fl_ef21.flower.protocol.records import content_of, entries, filled, held, reply_message
@@ -51,6 +51,20 @@ class AppFailedError(Exception):
         self.reply = reply
 
 
+Kept = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
+"""Shape and dtype of vectors by name."""
+
+
+class Plan(NamedTuple):
+    """What follows from an instruction's texts and the model's arrays: the same for many turns."""
+
+    method: Method
+    layout: Layout
+    compressor: Compressor
+    kept: Kept
+    """The vectors that the method keeps for the model."""
+
+
 class Answer(NamedTuple):
     """What an app has returned, and the signal that it means."""
 
@@ -77,16 +91,15 @@ def take_turn(
     ProtocolError, LayoutError, ValueError
         If message, arrays or instruction do not fit; nothing is stored then.
     """
-    method = _method(instruction.method)
     content = content_of(message)
     name, model = single_arrays(content)
     shadow = None
     if instruction.downlink:
         model, shadow = receive_model(records, instruction, model)
-    layout = instruction.policy.layout(model)
+    method, layout, compressor, kept = _plan_of(instruction, model)
     sent = None if _is_unused(instruction, method) else layout.vector(model)
     stored = ClientLog.load(records)
-    log = _agreed_log(stored, client, instruction, method, layout)
+    log = _agreed_log(stored, client, instruction, method, layout, kept)
     journal.agreed(stored, log, instruction.round)
 
     turn = Turn(log.committed.seq == 0, instruction.coin, instruction.step_size)
@@ -112,7 +125,7 @@ def take_turn(
             turn = turn._replace(first=True)
             journal.agreed(stored, log, instruction.round)
 
-    encoded = _step(method, log, answer.signal, instruction, layout, client, turn, support)
+    encoded = _step(method, log, answer.signal, instruction, compressor, client, turn, support)
     # From here on only what the server will decode counts.
     decoded = decode_shared(encoded, layout.size, support)
     private = dict(method.private(log.state, answer.signal, decoded, turn))
@@ -138,6 +151,22 @@ def take_turn(
     if shadow is not None:
         shadow.store(records)
     return reply
+
+
+def _plan_of(instruction: Instruction, model: ArrayRecord) -> Plan:
+    return _plan(
+        instruction.method, instruction.compressor, instruction.policy, described(model)
+    )
+
+
+@lru_cache(maxsize=4096)  # clients may each have a compressor of their own
+def _plan(
+    method_text: str, compressor: str, policy: LayerPolicy, arrays: tuple[Described, ...]
+) -> Plan:
+    method, layout = method_from_text(method_text), policy.layout_of(arrays)
+    state = _new_state(method, layout)
+    kept = {name: (vector.shape, vector.dtype) for name, vector in state.items()}
+    return Plan(method, layout, policy.compressor(layout, compressor_from_text(compressor)), kept)
 
 
 def _is_unused(instruction: Instruction, method: Method) -> bool:
@@ -206,12 +235,11 @@ def _step(
     log: ClientLog,
     signal: Vector,
     instruction: Instruction,
-    layout: Layout,
+    compressor: Compressor,
     client: str,
     turn: Turn,
     support: Support | None,
 ) -> bytes:
-    compressor = _compressor(instruction.compressor, instruction.policy, layout)
     if support is not None:
         compressor = Restricted.keeping_at_most(compressor, support)
     if not compressor.random:
@@ -226,28 +254,17 @@ def _step(
     return encode(message, support=support)
 
 
-@lru_cache(maxsize=4096)  # clients may each have their own
-def _compressor(text: str, policy: LayerPolicy, layout: Layout) -> Compressor:
-    return policy.compressor(layout, compressor_from_text(text))
-
-
-_method = lru_cache(maxsize=64)(method_from_text)
-
-
 def _agreed_log(
     stored: ClientLog | None,
     client: str,
     instruction: Instruction,
     method: Method,
     layout: Layout,
+    kept: Kept,
 ) -> ClientLog:
     """Return the log that the server's ack agrees with: the stored one, or a new one."""
     agreed = None
-    if (
-        stored is not None
-        and stored.epoch == instruction.epoch
-        and _fits(stored, _kept(instruction.method, layout))
-    ):
+    if stored is not None and stored.epoch == instruction.epoch and _fits(stored, kept):
         agreed = stored.acknowledge(instruction.ack, method, layout.size)
     return agreed or _new_log(instruction, client, method, layout)
 
@@ -263,17 +280,6 @@ def _new_state(method: Method, layout: Layout) -> State:
     if method.needs_previous:
         state[MODEL] = np.zeros(layout.size, layout.dtype)
     return state
-
-
-Kept = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
-"""Shape and dtype of vectors by name."""
-
-
-@lru_cache(maxsize=64)
-def _kept(method: str, layout: Layout) -> Kept:
-    """Return which vectors a method keeps for a model."""
-    state = _new_state(_method(method), layout)
-    return {name: (vector.shape, vector.dtype) for name, vector in state.items()}
 
 
 def _fits(log: ClientLog, kept: Kept) -> bool:

@@ -11,7 +11,7 @@ from flwr.app import ArrayRecord
 
 from fl_ef21.compressors import Compressor, Identity, from_text
 from fl_ef21.compressors.blockwise import Block, blockwise
-from fl_ef21.flower.protocol.layout import ArraySpec, Layout
+from fl_ef21.flower.protocol.layout import ArraySpec, Described, Layout, described
 
 SCOPES: Final = ("global", "layer")
 
@@ -74,7 +74,11 @@ class LayerPolicy:
 
     def layout(self, arrays: ArrayRecord) -> Layout:
         """Return the layout of a model under this policy; errors are those of ``Layout.of``."""
-        return Layout.of(arrays, self.exact_below, self._patterns)
+        return self.layout_of(described(arrays))
+
+    def layout_of(self, arrays: tuple[Described, ...]) -> Layout:
+        """Return the layout of a model by what :func:`described` returns of its arrays."""
+        return Layout.of_described(arrays, self.exact_below, self._patterns)
 
     def widened(self, power: float) -> Self:
         """Return the policy whose compressors keep ratio^power; what keeps a count is left."""
