@@ -94,4 +94,4 @@ def decode_header(reader: Reader) -> Header:
         )
     size = reader.varint("size", 1, MAX_SIZE)
     count = reader.varint("count", 0, size) if kind in _COUNTED else size
-    return Header(kind, value_code, size, count, fresh=bool(first & _FRESH))
+    return Header(kind, value_code, size, count, bool(first & _FRESH))

@@ -122,8 +122,8 @@ def fixed_width(size: int) -> int:
 
 def _decode(reader: Reader, code: int, count: int, size: int) -> Indices:
     if code == FIXED:
-        data = reader.take(packed_size(count, fixed_width(size)), "indices")
-        indices = unpack(data, count, fixed_width(size))
+        width = fixed_width(size)
+        indices = unpack(reader.take(packed_size(count, width), "indices"), count, width)
         if count > 1 and (indices[1:] <= indices[:-1]).any():
             raise WireError(f"indices are not strictly increasing below size {size}")
     elif code <= fixed_width(size):

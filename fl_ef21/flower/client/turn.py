@@ -103,10 +103,7 @@ def take_turn(
     journal.agreed(stored, log, instruction.round)
 
     turn = Turn(log.committed.seq == 0, instruction.coin, instruction.step_size)
-    # The app, and mods behind this one, see what they would see without it.
-    asked = entries(content).copy()
-    del asked[RECORD]
-    asked[name] = model
+    asked = _asked(content, name, model)
     if method.needs_previous:
         asked |= _minibatch(content, instruction, client)
         if not (turn.first or turn.full):
@@ -154,9 +151,7 @@ def take_turn(
 
 
 def _plan_of(instruction: Instruction, model: ArrayRecord) -> Plan:
-    return _plan(
-        instruction.method, instruction.compressor, instruction.policy, described(model)
-    )
+    return _plan(instruction.method, instruction.compressor, instruction.policy, described(model))
 
 
 @lru_cache(maxsize=4096)  # clients may each have a compressor of their own
@@ -212,6 +207,14 @@ def _ask(
     if instruction.scale != 1:
         signal *= signal.dtype.type(instruction.scale)
     return Answer(content, name, returned, signal)
+
+
+def _asked(content: RecordDict, name: str, model: ArrayRecord) -> dict[str, Any]:
+    """Return a message's records as the app and the mods behind this one would see them."""
+    records = entries(content).copy()
+    del records[RECORD]
+    records[name] = model
+    return records
 
 
 def _minibatch(

@@ -68,6 +68,14 @@ class LayerPolicy:
         """The rules as one text, which :func:`rules_from_text` reads."""
         return ";".join(map(str, self.rules))
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Once, and not for every message that is looked up by it.
+        return hash((self.scope, self.exact_below, self.rules))
+
     @cached_property
     def _patterns(self) -> tuple[str, ...]:
         return tuple(rule.pattern for rule in self.rules)

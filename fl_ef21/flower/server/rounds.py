@@ -147,9 +147,7 @@ class Rounds(FedAvg):
 
         config["server-round"] = server_round
         # Updates of a compressed downlink take the place of the arrays.
-        model = filled(
-            RecordDict, {self.arrayrecord_key: arrays, self.configrecord_key: config}
-        )
+        model = filled(RecordDict, {self.arrayrecord_key: arrays, self.configrecord_key: config})
         terms = self._terms_of(server_round, ledger)
         instructions = []
         for place, node in enumerate(drawn):
