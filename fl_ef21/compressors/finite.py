@@ -1,10 +1,13 @@
 """Whether numbers are finite, asked in little time: for every vector of every message."""
 
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+_MANY: Final = 2**14
+"""From here on np.all is faster than counting, which takes half of its time for a few values."""
 
 
 def all_finite(values: NDArray[np.floating[Any]]) -> bool:
@@ -22,5 +25,7 @@ def all_finite(values: NDArray[np.floating[Any]]) -> bool:
     """
     if values.size == 1:  # Python's own numbers take a tenth of the time
         return isfinite(values.item())
-    # Counting takes half of the time of np.all, for any number of values.
-    return int(np.count_nonzero(np.isfinite(values))) == values.size
+    finite = np.isfinite(values)
+    if values.size < _MANY:
+        return int(np.count_nonzero(finite)) == values.size
+    return bool(finite.all())

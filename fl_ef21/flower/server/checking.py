@@ -98,7 +98,7 @@ def checked(
             )
         # Most models have no exact arrays.
         split = len(payload) - layout.exact_nbytes
-        exact = layout.unpack_exact(payload[max(split, 0) :]) if layout.exact_nbytes else []
+        exact = layout.unpack_exact(payload[max(split, 0) :]) if layout.exact_specs else []
         message, support = decoder(about.client, payload[:split])
     except ValueError as error:
         raise RejectedError(str(error)) from error
