@@ -265,6 +265,22 @@ def test_an_app_that_changes_its_model_changes_nobody_elses(isolation):
     np.testing.assert_array_equal(result.arrays["x"].numpy(), np.full(6, 0.5))
 
 
+def test_an_exact_array_without_elements_comes_back():
+    client_app = ClientApp(mods=[ef21_mod])
+
+    @client_app.train()
+    def train(message, context):
+        arrays = {name: array.numpy() for name, array in message.content["arrays"].items()}
+        return answer(message, arrays, {"num-examples": 1})
+
+    chosen = EF21(TopK(k=6), step_size=0.5, signal="gradient", fraction_evaluate=0.0)
+    grid = InProcessGrid(client_app, partition_configs(CLIENTS), isolation="none")
+    model = {"x": Array(np.ones(6)), "none": Array(np.zeros(0, np.int64))}
+    result = chosen.start(grid, ArrayRecord(model), num_rounds=2)
+    assert chosen.history[-1].clients == CLIENTS
+    assert result.arrays["none"].numpy().shape == (0,)
+
+
 # All gradients at once
 
 
