@@ -212,7 +212,7 @@ def _ask(
 def _asked(content: RecordDict, name: str, model: ArrayRecord) -> dict[str, Any]:
     """Return a message's records as the app and the mods behind this one would see them."""
     records = entries(content).copy()
-    del records[RECORD]
+    records.pop(RECORD, None)
     records[name] = model
     return records
 
