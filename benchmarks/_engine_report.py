@@ -87,7 +87,8 @@ def _draw_scaling(axes: Axes, rows: Sequence[Any]) -> None:
         costs = [getattr(row, half) * 1e6 for row in rows]
         axes.plot(clients, costs, line, marker=marker, color=COLOURS[0], label=label)
     axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
+    highest = max(cost for row in rows for cost in (row.first_half, row.second_half))
+    axes.set_ylim(0, 1.15 * highest * 1e6)
     axes.set_xlabel("clients")
     axes.set_ylabel("µs of a client's message")
     axes.set_title("Cost of a message: level where growth is linear", loc="left")

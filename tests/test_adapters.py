@@ -1,7 +1,6 @@
 """The mod and the strategies: what travels, what is counted, and what is refused and how."""
 
 from collections import OrderedDict
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -351,14 +350,14 @@ def tampering(change):
 
 def changed_reply(reply, **values):
     about, payload = reply_of(reply.content["arrays"])
-    return with_blob(reply, replace(about, **values).pack(payload))
+    return with_blob(reply, about._replace(**values).pack(payload))
 
 
 def joined_as(reply, client):
     """The reply, forged into a first message of another client, digest and all."""
     about, payload = reply_of(reply.content["arrays"])
     digest = chain(origin(ORIGINS[-1][0], client, ORIGINS[-1][1]), payload)
-    forged = replace(about, client=client, seq=1, digest=digest)
+    forged = about._replace(client=client, seq=1, digest=digest)
     return with_blob(reply, forged.pack(payload))
 
 

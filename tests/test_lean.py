@@ -1,5 +1,6 @@
 """What is lean in one process: equal to Flower's own records, bytes, sums and bits."""
 
+import gc
 import pickle
 from copy import deepcopy
 from dataclasses import replace
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from fl_ef21 import EF21, EF21SGDM, MARINA, QSGD, TopK, ef21_mod
+from fl_ef21.compressors import Sparse
+from fl_ef21.compressors.finite import all_finite
 from fl_ef21.compressors.largest import largest
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.client.answer import answer
@@ -26,12 +29,21 @@ from fl_ef21.flower.protocol.records import (
     reply_message,
 )
 from fl_ef21.flower.protocol.seeding import UNUSED
+from fl_ef21.flower.server.garbage import SELDOM, SMALL, seldom_searched
 from fl_ef21.flower.server.meter import measure, measure_bytes
 from fl_ef21.flower.server.round import _weighted_means
+from fl_ef21.methods.estimate import LOST_DIGITS, _digits_are_lost
 from fl_ef21.problems import LeastSquares, Objective, Regulariser, Together, federated_objectives
 from fl_ef21.wire import WireError, encode
 from fl_ef21.wire.bits import pack, packed_size
-from fl_ef21.wire.indices import FIXED, _best_rice, _encode_rice, encode_indices, fixed_width
+from fl_ef21.wire.indices import (
+    FIXED,
+    _best_rice,
+    _encode,
+    _encode_rice,
+    encode_indices,
+    fixed_width,
+)
 from fl_ef21.wire.values import RAW, SPLIT, _encode_split, dtype_number, encode_values
 
 CLIENTS = 4
@@ -253,6 +265,22 @@ def test_an_app_that_changes_its_model_changes_nobody_elses(isolation):
     np.testing.assert_array_equal(result.arrays["x"].numpy(), np.full(6, 0.5))
 
 
+def test_an_exact_array_without_elements_comes_back():
+    client_app = ClientApp(mods=[ef21_mod])
+
+    @client_app.train()
+    def train(message, context):
+        arrays = {name: array.numpy() for name, array in message.content["arrays"].items()}
+        return answer(message, arrays, {"num-examples": 1})
+
+    chosen = EF21(TopK(k=6), step_size=0.5, signal="gradient", fraction_evaluate=0.0)
+    grid = InProcessGrid(client_app, partition_configs(CLIENTS), isolation="none")
+    model = {"x": Array(np.ones(6)), "none": Array(np.zeros(0, np.int64))}
+    result = chosen.start(grid, ArrayRecord(model), num_rounds=2)
+    assert chosen.history[-1].clients == CLIENTS
+    assert result.arrays["none"].numpy().shape == (0,)
+
+
 # All gradients at once
 
 
@@ -352,6 +380,66 @@ def test_the_one_largest_entry_is_the_first_of_equals(entries):
 def test_the_one_largest_entry_must_be_finite(bad):
     with pytest.raises(ValueError, match="finite values"):
         largest(np.array([1.0, bad, 2.0]), 1)
+
+
+@given(st.data(), st.integers(2, 2**20))
+def test_one_position_has_the_code_that_any_number_of_them_would_get(data, size):
+    place = np.array([data.draw(st.integers(0, size - 1))])
+    assert encode_indices(place, size) == _encode(place, size)
+
+
+SOME_NOT_FINITE = st.floats(width=32) | st.just(np.float32(3e38))
+
+
+@given(st.lists(SOME_NOT_FINITE, max_size=9), st.sampled_from([np.float32, np.float64]))
+def test_numbers_are_finite_if_all_of_them_are(numbers, dtype):
+    values = np.array(numbers, dtype)
+    assert all_finite(values) == bool(np.isfinite(values).all())
+    assert all_finite(values[None, ::-1]) == all_finite(values)
+
+
+@given(
+    st.floats(-1e30, 1e30),
+    st.sampled_from([np.float32, np.float64]),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_a_message_of_one_coordinate_does_what_one_of_several_does(value, own, others):
+    few = Sparse(5, np.array([3]), np.array([value]).astype(own))
+    more = Sparse(5, np.array([1, 3]), np.array([0, value]).astype(own))
+    assert few.bound() == more.bound()
+    assert few.to_dense().tobytes() == more.to_dense().tobytes()
+    vectors = np.full((2, 5), 0.1, others)
+    few.add_to(vectors[0])
+    more.add_to(vectors[1])
+    assert vectors[0].tobytes() == vectors[1].tobytes()
+
+
+@given(st.floats(0, 1e6), st.floats(-10, 10), st.sampled_from([np.float32, np.float64]))
+def test_digits_are_lost_by_one_sum_as_by_several(weight, moved, dtype):
+    for before in (0.0, moved, LOST_DIGITS * moved / max(weight, 1e-3), 1e9):
+        one = np.array([before]).astype(dtype), np.array([moved])
+        two = np.repeat(one[0], 2), np.repeat(one[1], 2)
+        assert _digits_are_lost(weight, *one) == _digits_are_lost(weight, *two)
+
+
+# Garbage
+
+
+@pytest.mark.parametrize(
+    ("size", "before", "within"),
+    [(5, 700, SELDOM), (SMALL + 1, 700, 700), (5, 0, 0), (5, 2 * SELDOM, 2 * SELDOM)],
+    ids=["small model", "large model", "switched off", "more seldom already"],
+)
+def test_garbage_is_searched_as_before_once_a_run_has_ended(size, before, within):
+    usual = gc.get_threshold()
+    gc.set_threshold(before, 10, 10)
+    try:
+        with pytest.raises(KeyError), seldom_searched(size):  # noqa: PT012
+            assert gc.get_threshold() == (within, 10, 10)
+            raise KeyError
+        assert gc.get_threshold() == (before, 10, 10)
+    finally:
+        gc.set_threshold(*usual)
 
 
 def test_a_compressor_that_is_not_random_gets_no_generator():

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from fl_ef21.compressors.finite import all_finite
 from fl_ef21.compressors.message import Indices, Message, Vector
 
 
@@ -176,9 +177,8 @@ def require_finite(values: Vector, positions: Indices | None = None) -> None:
 
     ``positions`` are those of the values, if they are not all of a vector.
     """
-    finite = np.isfinite(values)
-    if not finite.all():
-        first = int(np.flatnonzero(~finite)[0])
+    if not all_finite(values):
+        first = int(np.flatnonzero(~np.isfinite(values))[0])
         position = first if positions is None else int(positions[first])
         raise ValueError(
             f"a compressor takes finite values, got {values[first]} at position {position}; "

@@ -156,14 +156,23 @@ class Sparse(Message):  # noqa: PLW1641 - arrays cannot be hashed
 
     def pieces(self, start: int = 0) -> Iterator[tuple[Place, Vector]]:
         """Yield the coordinates that are sent."""
-        yield (self.indices + start if start else self.indices), self.values
+        if self.indices.size == 1:  # numpy finds a run in a third of the time
+            place = self.indices.item() + start
+            yield slice(place, place + 1), self.values
+        else:
+            yield (self.indices + start if start else self.indices), self.values
 
     def add_to(self, vector: Vector) -> None:
         """Add the message into ``vector`` of shape (d,), in place, in O(k)."""
-        vector[self.indices] += self.values
+        if self.indices.size == 1:
+            vector[self.indices.item()] += self.values[0]
+        else:
+            vector[self.indices] += self.values
 
     def bound(self) -> float:
         """Return the largest magnitude, 0 if nothing is sent."""
+        if self.values.size == 1:
+            return abs(float(self.values.item()))
         return float(np.maximum.reduce(np.abs(self.values), initial=0))
 
     def scaled(self, factor: float) -> "Sparse":

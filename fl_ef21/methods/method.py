@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -31,8 +30,7 @@ NOTHING: Final[State] = {}
 _BLOCK: Final = 2**16
 
 
-@dataclass(frozen=True)
-class Turn:
+class Turn(NamedTuple):
     """What a client knows in a round beside its signal.
 
     Attributes

@@ -64,6 +64,8 @@ class Together:
         self._features = csr_array((rows.data, rows.indices.astype(kind), starts), shape=rows.shape)
         self._transpose = csc_array((rows.data, places_of, starts), shape=shape)
         self._counts = counts[:, None]
+        first = objectives[0].regulariser
+        self._regulariser = first if all(o.regulariser is first for o in objectives) else None
         self._at = b""
         self._gradients = np.zeros((0, 0))
 
@@ -98,7 +100,7 @@ class Together:
         derivative = self._loss.derivative(np.asarray(self._features @ weights), self._targets)
         sums = (self._transpose @ derivative).reshape(clients, -1, outputs)
         slopes = sums.transpose(0, 2, 1).reshape(clients, -1) / self._counts
-        if all(o.regulariser is first.regulariser for o in self._objectives):
-            return np.asarray(slopes + first.regulariser.gradient(x))
+        if self._regulariser is not None:
+            return np.asarray(slopes + self._regulariser.gradient(x))
         added = np.array([o.regulariser.gradient(x) for o in self._objectives])
         return np.asarray(slopes + added)

@@ -1,5 +1,6 @@
 """The first bytes of every message: what follows, for which vector, in which codes."""
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from fl_ef21.wire.error import WireError
@@ -48,6 +49,7 @@ class Header(NamedTuple):
     fresh: bool = False
 
 
+@lru_cache(maxsize=1024)  # one for each form of message: a run has few
 def encode_header(header: Header) -> bytes:
     """Return the header's bytes."""
     first = header.kind << 4 | header.value_code | (_FRESH if header.fresh else 0)
@@ -92,4 +94,4 @@ def decode_header(reader: Reader) -> Header:
         )
     size = reader.varint("size", 1, MAX_SIZE)
     count = reader.varint("count", 0, size) if kind in _COUNTED else size
-    return Header(kind, value_code, size, count, fresh=bool(first & _FRESH))
+    return Header(kind, value_code, size, count, bool(first & _FRESH))

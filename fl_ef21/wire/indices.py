@@ -8,6 +8,7 @@ it adapts to clustered sets, which lie far below that limit (the idea is Elias's
 with a learned code for its lengths). Of more than half of all positions the others are coded.
 """
 
+from functools import lru_cache
 from math import log, log2
 from typing import Final
 
@@ -54,6 +55,18 @@ def encode_indices(indices: Indices, size: int) -> bytes:
     """Encode strictly increasing positions below ``size``; none or all take no bytes."""
     if indices.size in (0, size):
         return b""
+    if indices.size == 1:
+        return _encode_one(indices.item(), size)
+    return _encode(indices, size)
+
+
+@lru_cache(maxsize=2**12)
+def _encode_one(place: int, size: int) -> bytes:
+    """Return the code of one position: the clients of a small model send the same ones often."""
+    return _encode(np.array([place], np.int64), size)
+
+
+def _encode(indices: Indices, size: int) -> bytes:
     if 2 * indices.size > size:
         return bytes([COMPLEMENT]) + encode_indices(_others(indices, size), size)
     fixed = packed_size(indices.size, fixed_width(size))
@@ -109,8 +122,8 @@ def fixed_width(size: int) -> int:
 
 def _decode(reader: Reader, code: int, count: int, size: int) -> Indices:
     if code == FIXED:
-        data = reader.take(packed_size(count, fixed_width(size)), "indices")
-        indices = unpack(data, count, fixed_width(size))
+        width = fixed_width(size)
+        indices = unpack(reader.take(packed_size(count, width), "indices"), count, width)
         if count > 1 and (indices[1:] <= indices[:-1]).any():
             raise WireError(f"indices are not strictly increasing below size {size}")
     elif code <= fixed_width(size):

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fl_ef21.compressors.finite import all_finite
 from fl_ef21.compressors.message import Vector
 from fl_ef21.wire.bits import Numbers, pack, packed_size, unpack
 from fl_ef21.wire.column import MAX_WIDTH, decode_column, encode_column
@@ -86,7 +87,7 @@ def decode_values(
         wire_type = DTYPES[number]
         raw = reader.take(count * wire_type.itemsize, "values")
         values = np.frombuffer(raw, wire_type).astype(_NATIVE[number], copy=True)
-    if not np.logical_and.reduce(np.isfinite(values)):
+    if not all_finite(values):
         raise WireError("values are not all finite")
     return values, step
 

@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -82,12 +81,12 @@ def _replay(target: Target, rng: np.random.Generator) -> Made:
 def _sequence(target: Target, rng: np.random.Generator) -> Made:
     about, payload = target.parts
     seq = _choice(rng, (0, about.seq + 1, about.seq + 2, 2**32 - 1, int(rng.integers(2**32))))
-    return target.with_blob(replace(about, seq=seq).pack(payload))
+    return target.with_blob(about._replace(seq=seq).pack(payload))
 
 
 def _digest(target: Target, rng: np.random.Generator) -> Made:
     about, payload = target.parts
-    return target.with_blob(replace(about, digest=rng.bytes(8)).pack(payload))
+    return target.with_blob(about._replace(digest=rng.bytes(8)).pack(payload))
 
 
 def _impersonate(target: Target, rng: np.random.Generator) -> Made:
@@ -98,14 +97,14 @@ def _impersonate(target: Target, rng: np.random.Generator) -> Made:
         return None
     client = _choice(rng, sorted(others))
     digest = chain(origin(target.epoch, client, target.round), payload)
-    forged = replace(about, client=client, seq=1, digest=digest)
+    forged = about._replace(client=client, seq=1, digest=digest)
     return target.with_blob(forged.pack(payload))
 
 
 def _other_epoch(target: Target, rng: np.random.Generator) -> Made:
     about, payload = target.parts
     digest = chain(origin(rng.bytes(8), about.client, target.round), payload)
-    return target.with_blob(replace(about, seq=1, digest=digest).pack(payload))
+    return target.with_blob(about._replace(seq=1, digest=digest).pack(payload))
 
 
 def _norms(target: Target, rng: np.random.Generator) -> Made:

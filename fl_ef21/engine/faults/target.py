@@ -1,7 +1,7 @@
 """A real reply that hostile ones are made of, and all that its sender knows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
@@ -87,7 +87,7 @@ class Target:
     def signed(self, payload: bytes) -> Message:
         """Return the reply with another payload and the digest that fits it."""
         about, _ = self.parts
-        return self.with_blob(replace(about, digest=chain(self.last, payload)).pack(payload))
+        return self.with_blob(about._replace(digest=chain(self.last, payload)).pack(payload))
 
     def with_records(self, records: Mapping[str, Any]) -> Message:
         """Return the reply with other records."""

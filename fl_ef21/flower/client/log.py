@@ -4,8 +4,7 @@ Stored in ``context.state`` as two records, assigned once at the end of a step, 
 exception on the way leaves the old log in place.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
@@ -16,13 +15,13 @@ from fl_ef21.flower.protocol import RECORD, Ack, ProtocolError
 from fl_ef21.flower.protocol.payload import SUPPORT, decode_shared
 from fl_ef21.flower.protocol.records import entries, filled, is_record
 from fl_ef21.methods import Method, State
+from fl_ef21.methods.method import NOTHING
 
 _VECTORS = f"{RECORD}.vectors"
 _PENDING = "pending."
 
 
-@dataclass(frozen=True)
-class Pending:
+class Pending(NamedTuple):
     """A message that was sent and not yet acknowledged.
 
     Attributes
@@ -37,15 +36,14 @@ class Pending:
 
     position: Ack
     message: bytes
-    private: State = field(default_factory=dict)
+    private: State = NOTHING
 
     def support(self, size: int) -> Support | None:
         """Return the coordinates that the message lies on, if only some are the client's."""
         return support_in(self.private, size)
 
 
-@dataclass(frozen=True)
-class ClientLog:
+class ClientLog(NamedTuple):
     """The committed state, its place in the log, and the pending message.
 
     Attributes
@@ -72,7 +70,7 @@ class ClientLog:
         says that server and client disagree, so that the client has to join again.
         """
         if ack == self.committed:
-            return replace(self, pending=None)
+            return self._replace(pending=None)
         if self.pending is not None and ack == self.pending.position:
             # What is folded are the bytes that were sent, decoded: what the server folded too.
             try:
@@ -88,7 +86,8 @@ class ClientLog:
         """Write the log into ``context.state``."""
         pending = self.pending or Pending(Ack(), b"")
         vectors = {name: to_array(vector) for name, vector in self.state.items()}
-        vectors |= {_PENDING + name: to_array(v) for name, v in pending.private.items()}
+        for name, vector in pending.private.items():
+            vectors[_PENDING + name] = to_array(vector)
         place = {
             "epoch": self.epoch,
             "seq": self.committed.seq,
@@ -110,16 +109,17 @@ class ClientLog:
         said, arrays = entries(place), entries(vectors)
         try:
             position = Ack(_int(said["pending-seq"]), _bytes(said["pending-digest"]))
-            private = {
-                name.removeprefix(_PENDING): to_vector(array)
-                for name, array in arrays.items()
-                if name.startswith(_PENDING)
-            }
+            state, private = {}, {}
+            for name, array in arrays.items():
+                if name.startswith(_PENDING):
+                    private[name.removeprefix(_PENDING)] = to_vector(array)
+                else:
+                    state[name] = to_vector(array)
             pending = Pending(position, _bytes(said["pending-message"]), private)
             return cls(
                 epoch=_bytes(said["epoch"]),
                 committed=Ack(_int(said["seq"]), _bytes(said["digest"])),
-                state={n: to_vector(a) for n, a in arrays.items() if not n.startswith(_PENDING)},
+                state=state,
                 pending=pending if position.seq else None,
             )
         except (KeyError, TypeError, ValueError):

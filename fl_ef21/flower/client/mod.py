@@ -12,7 +12,7 @@ from fl_ef21.flower.client.shadow import receive_model
 from fl_ef21.flower.client.state_directory import StateDirectory
 from fl_ef21.flower.client.turn import AppFailedError, single_arrays, take_turn
 from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError, Reply, origin, reply_record
-from fl_ef21.flower.protocol.records import copy_state, entries, is_record
+from fl_ef21.flower.protocol.records import content_of, copy_state, entries, is_record, metadata
 
 
 def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -54,8 +54,8 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
 
         app = ClientApp(mods=[ef21_mod])
     """
-    kind = message.metadata.message_type.split(".")[0]
-    record = entries(message.content).get(RECORD) if message.has_content() else None
+    kind = metadata(message)["_message_type"].partition(".")[0]
+    record = entries(content_of(message)).get(RECORD) if message.has_content() else None
     if kind != "train" and not (kind == "evaluate" and is_record(record, ConfigRecord)):
         return call_next(message, context)
     if not is_record(record, ConfigRecord):
@@ -71,9 +71,10 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
         if instruction.roll_call:
             return _roll_call(message, context, instruction)
         run = _train if kind == "train" else _evaluate
-        home = StateDirectory.of(context, client_key(context))
+        client = client_key(context)
+        home = StateDirectory.of(context, client)
         records = context.state if home is None else home.load()
-        reply = run(message, context, records, call_next, instruction)
+        reply = run(message, context, client, records, call_next, instruction)
         if home is not None and not reply.has_error():
             home.save(records)
     except AppFailedError as failed:
@@ -106,6 +107,7 @@ def client_key(context: Context) -> str:
 def _train(
     message: Message,
     context: Context,
+    client: str,
     records: RecordDict,
     call_next: ClientAppCallable,
     instruction: Instruction,
@@ -114,7 +116,6 @@ def _train(
         message.content = content
         return call_next(message, context)
 
-    client = client_key(context)
     journal = ClientJournal.of(context, client)
     return take_turn(message, records, client, instruction, app, journal)
 
@@ -122,6 +123,7 @@ def _train(
 def _evaluate(
     message: Message,
     context: Context,
+    client: str,  # noqa: ARG001 - as of all that answer
     records: RecordDict,
     call_next: ClientAppCallable,
     instruction: Instruction,

@@ -1,7 +1,6 @@
 """One turn of a client: run the app, take the method's step, store the log last."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -23,10 +22,10 @@ from fl_ef21.flower.protocol import (
     origin,
     reply_record,
 )
-from fl_ef21.flower.protocol.layout import Layout
+from fl_ef21.flower.protocol.layout import Described, Layout, described
 from fl_ef21.flower.protocol.payload import SUPPORT, decode_shared, on_support, owned, pack
 from fl_ef21.flower.protocol.policy import LayerPolicy
-from fl_ef21.flower.protocol.records import entries, filled, held, reply_message
+from fl_ef21.flower.protocol.records import content_of, entries, filled, held, reply_message
 from fl_ef21.flower.protocol.seeding import (
     UNUSED,
     client_generator,
@@ -50,6 +49,20 @@ class AppFailedError(Exception):
     def __init__(self, reply: Message) -> None:
         super().__init__("the app answered with an error")
         self.reply = reply
+
+
+Kept = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
+"""Shape and dtype of vectors by name."""
+
+
+class Plan(NamedTuple):
+    """What follows from an instruction's texts and the model's arrays: the same for many turns."""
+
+    method: Method
+    layout: Layout
+    compressor: Compressor
+    kept: Kept
+    """The vectors that the method keeps for the model."""
 
 
 class Answer(NamedTuple):
@@ -78,28 +91,26 @@ def take_turn(
     ProtocolError, LayoutError, ValueError
         If message, arrays or instruction do not fit; nothing is stored then.
     """
-    method = _method(instruction.method)
-    content = message.content
+    content = content_of(message)
     name, model = single_arrays(content)
     shadow = None
     if instruction.downlink:
         model, shadow = receive_model(records, instruction, model)
-    layout = instruction.policy.layout(model)
+    method, layout, compressor, kept = _plan_of(instruction, model)
     sent = None if _is_unused(instruction, method) else layout.vector(model)
     stored = ClientLog.load(records)
-    log = _agreed_log(stored, client, instruction, method, layout)
+    log = _agreed_log(stored, client, instruction, method, layout, kept)
     journal.agreed(stored, log, instruction.round)
 
     turn = Turn(log.committed.seq == 0, instruction.coin, instruction.step_size)
-    # The app, and mods behind this one, see what they would see without it.
-    asked = {**{k: record for k, record in entries(content).items() if k != RECORD}, name: model}
+    asked = _asked(content, name, model)
     if method.needs_previous:
         asked |= _minibatch(content, instruction, client)
         if not (turn.first or turn.full):
             last = log.state[MODEL]
             at_last = RecordDict({**asked, name: layout.arrays(last, layout.exact(model))})
             before = _ask(app, at_last, last, instruction, layout)
-            turn = replace(turn, previous=before.signal)
+            turn = turn._replace(previous=before.signal)
     answer = _ask(app, filled(RecordDict, asked), sent, instruction, layout)
     support = None
     if instruction.supports:
@@ -108,10 +119,10 @@ def take_turn(
         if known != support:
             # The server has to be told, which only a client that joins can do.
             log = _new_log(instruction, client, method, layout)
-            turn = replace(turn, first=True)
+            turn = turn._replace(first=True)
             journal.agreed(stored, log, instruction.round)
 
-    encoded = _step(method, log, answer.signal, instruction, layout, client, turn, support)
+    encoded = _step(method, log, answer.signal, instruction, compressor, client, turn, support)
     # From here on only what the server will decode counts.
     decoded = decode_shared(encoded, layout.size, support)
     private = dict(method.private(log.state, answer.signal, decoded, turn))
@@ -124,7 +135,8 @@ def take_turn(
     payload = encoded
     if instruction.supports:
         payload = pack(encoded, support if turn.first else None)
-    payload += layout.pack_exact(layout.exact(answer.arrays))
+    if layout.exact_specs:
+        payload += layout.pack_exact(layout.exact(answer.arrays))
     position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
     about = Reply(client, position.seq, position.digest, *info)
     said = {**entries(answer.content), answer.name: reply_record(about.pack(payload))}
@@ -136,6 +148,20 @@ def take_turn(
     if shadow is not None:
         shadow.store(records)
     return reply
+
+
+def _plan_of(instruction: Instruction, model: ArrayRecord) -> Plan:
+    return _plan(instruction.method, instruction.compressor, instruction.policy, described(model))
+
+
+@lru_cache(maxsize=4096)  # clients may each have a compressor of their own
+def _plan(
+    method_text: str, compressor: str, policy: LayerPolicy, arrays: tuple[Described, ...]
+) -> Plan:
+    method, layout = method_from_text(method_text), policy.layout_of(arrays)
+    state = _new_state(method, layout)
+    kept = {name: (vector.shape, vector.dtype) for name, vector in state.items()}
+    return Plan(method, layout, policy.compressor(layout, compressor_from_text(compressor)), kept)
 
 
 def _is_unused(instruction: Instruction, method: Method) -> bool:
@@ -173,7 +199,7 @@ def _ask(
         )
     if reply.has_error():
         raise AppFailedError(reply)
-    content = reply.content
+    content = content_of(reply)
     name, returned = single_arrays(content)
     signal = layout.vector(returned)
     if instruction.signal == "update" and sent is not None:
@@ -181,6 +207,14 @@ def _ask(
     if instruction.scale != 1:
         signal *= signal.dtype.type(instruction.scale)
     return Answer(content, name, returned, signal)
+
+
+def _asked(content: RecordDict, name: str, model: ArrayRecord) -> dict[str, Any]:
+    """Return a message's records as the app and the mods behind this one would see them."""
+    records = entries(content).copy()
+    records.pop(RECORD, None)
+    records[name] = model
+    return records
 
 
 def _minibatch(
@@ -204,12 +238,11 @@ def _step(
     log: ClientLog,
     signal: Vector,
     instruction: Instruction,
-    layout: Layout,
+    compressor: Compressor,
     client: str,
     turn: Turn,
     support: Support | None,
 ) -> bytes:
-    compressor = _compressor(instruction.compressor, instruction.policy, layout)
     if support is not None:
         compressor = Restricted.keeping_at_most(compressor, support)
     if not compressor.random:
@@ -224,28 +257,17 @@ def _step(
     return encode(message, support=support)
 
 
-@lru_cache(maxsize=4096)  # clients may each have their own
-def _compressor(text: str, policy: LayerPolicy, layout: Layout) -> Compressor:
-    return policy.compressor(layout, compressor_from_text(text))
-
-
-_method = lru_cache(maxsize=64)(method_from_text)
-
-
 def _agreed_log(
     stored: ClientLog | None,
     client: str,
     instruction: Instruction,
     method: Method,
     layout: Layout,
+    kept: Kept,
 ) -> ClientLog:
     """Return the log that the server's ack agrees with: the stored one, or a new one."""
     agreed = None
-    if (
-        stored is not None
-        and stored.epoch == instruction.epoch
-        and _fits(stored, _kept(instruction.method, layout))
-    ):
+    if stored is not None and stored.epoch == instruction.epoch and _fits(stored, kept):
         agreed = stored.acknowledge(instruction.ack, method, layout.size)
     return agreed or _new_log(instruction, client, method, layout)
 
@@ -261,17 +283,6 @@ def _new_state(method: Method, layout: Layout) -> State:
     if method.needs_previous:
         state[MODEL] = np.zeros(layout.size, layout.dtype)
     return state
-
-
-Kept = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
-"""Shape and dtype of vectors by name."""
-
-
-@lru_cache(maxsize=64)
-def _kept(method: str, layout: Layout) -> Kept:
-    """Return which vectors a method keeps for a model."""
-    state = _new_state(_method(method), layout)
-    return {name: (vector.shape, vector.dtype) for name, vector in state.items()}
 
 
 def _fits(log: ClientLog, kept: Kept) -> bool:

@@ -111,7 +111,7 @@ class Instruction:
         ProtocolError
             If a value is missing or of another type; the text names it.
         """
-        known, values = _fields(), _usual_values()
+        known, values = _fields(), _usual_values().copy()
         for key, value in entries(record).items():
             if key in known:
                 name, kind, _ = known[key]
@@ -143,6 +143,7 @@ def _fields() -> dict[str, tuple[str, type, Any]]:
     }
 
 
+@lru_cache(maxsize=1)
 def _usual_values() -> dict[str, Any]:
-    """Return a new dictionary of the values that are left out."""
+    """Return the values that are left out, not to be changed."""
     return {name: usual for name, _, usual in _fields().values() if usual is not MISSING}

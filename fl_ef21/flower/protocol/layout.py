@@ -12,6 +12,7 @@ from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Vector
+from fl_ef21.compressors.finite import all_finite
 from fl_ef21.flower.protocol.live import LiveArray, values_of
 from fl_ef21.flower.protocol.records import entries, filled
 
@@ -98,14 +99,15 @@ class Layout:
         LayoutError
             If no array has floating-point elements, or one has elements that are not numbers.
         """
-        return cls._of(_described(arrays), exact_below, apart)
+        return cls.of_described(described(arrays), exact_below, apart)
 
     @classmethod
     @lru_cache(maxsize=64)
-    def _of(
-        cls, described: tuple[Described, ...], exact_below: int, apart: tuple[str, ...]
+    def of_described(
+        cls, arrays: tuple[Described, ...], exact_below: int, apart: tuple[str, ...]
     ) -> Self:
-        specs = (ArraySpec(name, shape, np.dtype(dtype)) for name, dtype, shape in described)
+        """Return the layout by what :func:`described` returns; errors are those of :meth:`of`."""
+        specs = (ArraySpec(name, shape, np.dtype(dtype)) for name, dtype, shape in arrays)
         layout = cls(tuple(specs), exact_below, apart)
         for spec in layout.specs:
             if spec.dtype.str.lstrip("<>=|") not in SUPPORTED:
@@ -177,7 +179,7 @@ class Layout:
                 part = vector[position : position + spec.size]
                 part[:] = values_of(held[spec.name]).ravel()
                 position += spec.size
-        if not np.logical_and.reduce(np.isfinite(vector)):
+        if not all_finite(vector):
             spec = next(
                 s for s in self.float_specs if not np.isfinite(values_of(held[s.name])).all()
             )
@@ -232,7 +234,7 @@ class Layout:
         return filled(ArrayRecord, {spec.name: arrays[spec.name] for spec in self.specs})
 
     def _require(self, arrays: ArrayRecord) -> None:
-        if _described(arrays) == self.described:
+        if described(arrays) == self.described:
             return
         if list(arrays) != [spec.name for spec in self.specs]:
             raise LayoutError(
@@ -263,6 +265,7 @@ def _not_finite(spec: ArraySpec) -> LayoutError:
     )
 
 
-def _described(arrays: ArrayRecord) -> tuple[Described, ...]:
+def described(arrays: ArrayRecord) -> tuple[Described, ...]:
+    """Return names, dtypes and shapes of a model's arrays."""
     # A list within: a generator takes a call for every array.
     return tuple([(name, a.dtype, tuple(a.shape)) for name, a in entries(arrays).items()])

@@ -28,10 +28,10 @@ class LiveArray(Array):
     """
 
     def __init__(self, values: NDArray[Any], stype: str = NUMPY_STYPE) -> None:
-        values.flags.writeable = False
-        self.__dict__.update(
-            dtype=_name(values.dtype), shape=values.shape, stype=stype, values=values
-        )
+        values.setflags(write=False)
+        inside = self.__dict__
+        inside["dtype"], inside["shape"] = _name(values.dtype), values.shape
+        inside["stype"], inside["values"] = stype, values
 
     @property
     def data(self) -> bytes:  # type: ignore[override]  # of a frozen array

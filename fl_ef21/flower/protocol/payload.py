@@ -50,8 +50,8 @@ def decode_shared(data: bytes, size: int, support: Support | None = None) -> Mes
 def _decode_once(data: bytes, size: int) -> Message:
     message = decode(data, size=size)
     for part in vars(message).values():
-        if isinstance(part, np.ndarray):
-            part.flags.writeable = False
+        if type(part) is np.ndarray:
+            part.setflags(write=False)
     return message
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from numbers import Integral
 from typing import Final, Self
 
@@ -11,7 +11,7 @@ from flwr.app import ArrayRecord
 
 from fl_ef21.compressors import Compressor, Identity, from_text
 from fl_ef21.compressors.blockwise import Block, blockwise
-from fl_ef21.flower.protocol.layout import ArraySpec, Layout
+from fl_ef21.flower.protocol.layout import ArraySpec, Described, Layout, described
 
 SCOPES: Final = ("global", "layer")
 
@@ -68,9 +68,25 @@ class LayerPolicy:
         """The rules as one text, which :func:`rules_from_text` reads."""
         return ";".join(map(str, self.rules))
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Once, and not for every message that is looked up by it.
+        return hash((self.scope, self.exact_below, self.rules))
+
+    @cached_property
+    def _patterns(self) -> tuple[str, ...]:
+        return tuple(rule.pattern for rule in self.rules)
+
     def layout(self, arrays: ArrayRecord) -> Layout:
         """Return the layout of a model under this policy; errors are those of ``Layout.of``."""
-        return Layout.of(arrays, self.exact_below, tuple(rule.pattern for rule in self.rules))
+        return self.layout_of(described(arrays))
+
+    def layout_of(self, arrays: tuple[Described, ...]) -> Layout:
+        """Return the layout of a model by what :func:`described` returns of its arrays."""
+        return Layout.of_described(arrays, self.exact_below, self._patterns)
 
     def widened(self, power: float) -> Self:
         """Return the policy whose compressors keep ratio^power; what keeps a count is left."""

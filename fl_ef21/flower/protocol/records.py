@@ -39,6 +39,12 @@ def metadata(message: Message) -> dict[str, Any]:
     return found
 
 
+def content_of(message: Message) -> RecordDict:
+    """Return the content of a message that is no error, in less time than ``message.content``."""
+    found: RecordDict = message.__dict__["_content"]
+    return found
+
+
 def held(content: RecordDict, kind: type[Record]) -> list[tuple[str, Record]]:
     """Return the records of a kind in a message's content, with their names."""
     return [(name, r) for name, r in content.__dict__["_data"].items() if _is(type(r), kind)]  # type: ignore[arg-type]
@@ -58,7 +64,8 @@ def is_record(value: object, kind: type[Record]) -> TypeGuard[Record]:
 def filled(kind: type[Record], values: dict[str, Any]) -> Record:
     """Return a record that holds ``values``, which is not copied and has to fit the kind."""
     record = kind.__new__(kind)
-    record.__dict__ = {**_EMPTY[kind], "_data": values}
+    record.__dict__ = inside = _EMPTY[kind].copy()
+    inside["_data"] = values
     return record
 
 

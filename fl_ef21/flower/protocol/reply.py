@@ -1,9 +1,8 @@
 """What a client says: one Array in place of the app's arrays."""
 
 import struct
-from dataclasses import dataclass
 from math import inf
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from flwr.app import Array, ArrayRecord
 
@@ -19,8 +18,7 @@ _REPLY: Final = struct.Struct(f"<I{DIGEST_BYTES}sddB")
 NO_MOD: Final = "the client's app runs without ef21_mod; add it: ClientApp(mods=[ef21_mod])"
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """What a client says about the payload that it sends, in front of it in the same bytes.
 
     A record of its own would cost 300 bytes of Flower's framing for these 40.
@@ -121,7 +119,10 @@ def reply_of(record: ArrayRecord) -> tuple[Reply, bytes]:
     ProtocolError
         If the record holds anything but one reply.
     """
-    arrays = list(entries(record).values())
-    if len(arrays) != 1 or arrays[0].stype != REPLY_STYPE:
+    arrays = entries(record).values()
+    if len(arrays) != 1:
         raise ProtocolError(NO_MOD)
-    return Reply.unpack(arrays[0].data)
+    (array,) = arrays
+    if array.stype != REPLY_STYPE:
+        raise ProtocolError(NO_MOD)
+    return Reply.unpack(array.data)

@@ -96,8 +96,9 @@ def checked(
                 f"a payload of {len(payload)} bytes is longer than any for {layout.size} "
                 f"coordinates"
             )
+        # Most models have no exact arrays.
         split = len(payload) - layout.exact_nbytes
-        exact = layout.unpack_exact(payload[max(split, 0) :])
+        exact = layout.unpack_exact(payload[max(split, 0) :]) if layout.exact_specs else []
         message, support = decoder(about.client, payload[:split])
     except ValueError as error:
         raise RejectedError(str(error)) from error

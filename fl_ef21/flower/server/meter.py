@@ -59,7 +59,8 @@ def measure(messages: Sequence[Message]) -> MessageSize:
         else:
             content += size[0]
             envelope += size[1]
-    return MessageSize(content, envelope) + measure_bytes(others)
+    added_up = MessageSize(content, envelope)
+    return added_up + measure_bytes(others) if others else added_up
 
 
 def measure_bytes(messages: Sequence[Message]) -> MessageSize:

@@ -18,7 +18,7 @@ from fl_ef21.compressors import Compressor
 from fl_ef21.flower.protocol import Ack, ProtocolError
 from fl_ef21.flower.protocol.layout import Layout, LayoutError
 from fl_ef21.flower.protocol.policy import LayerPolicy
-from fl_ef21.flower.protocol.records import metadata
+from fl_ef21.flower.protocol.records import filled, metadata
 from fl_ef21.flower.protocol.seeding import UNUSED, coin_generator, sampling_generator
 from fl_ef21.flower.server.automatic import Round
 from fl_ef21.flower.server.checking import CheckedReply
@@ -147,7 +147,7 @@ class Rounds(FedAvg):
 
         config["server-round"] = server_round
         # Updates of a compressed downlink take the place of the arrays.
-        model = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: config})
+        model = filled(RecordDict, {self.arrayrecord_key: arrays, self.configrecord_key: config})
         terms = self._terms_of(server_round, ledger)
         instructions = []
         for place, node in enumerate(drawn):

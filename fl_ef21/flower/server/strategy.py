@@ -20,6 +20,7 @@ from fl_ef21.flower.protocol.policy import LayerPolicy, rules_of
 from fl_ef21.flower.server.checking import MAX_WEIGHT, Limits
 from fl_ef21.flower.server.checkpoints import Checkpoints
 from fl_ef21.flower.server.clients import ByClient
+from fl_ef21.flower.server.garbage import seldom_searched
 from fl_ef21.flower.server.history import RoundRecord
 from fl_ef21.flower.server.instructing import Terms
 from fl_ef21.flower.server.ledger import Ledger, Rules
@@ -293,9 +294,10 @@ class ErrorFeedbackStrategy(Rounds):
             return evaluation
 
         left = max(num_rounds - self._done, 0)
-        result = super().start(
-            grid, initial_arrays, left, timeout, train_config, evaluate_config, after_round
-        )
+        with seldom_searched(layout.size):
+            result = super().start(
+                grid, initial_arrays, left, timeout, train_config, evaluate_config, after_round
+            )
         if not result.arrays:
             result.arrays = initial_arrays
         return _renumbered(result, self._done)
