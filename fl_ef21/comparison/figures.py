@@ -108,7 +108,7 @@ def _curves(rows: Sequence[Row], measure: str) -> tuple[Floats, Floats, Floats]:
 def _label(axis: Axes, measure: str, x_label: str) -> None:
     axis.set(xlabel=x_label, ylabel=TITLES[measure])
     if measure == "accuracy":
-        axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
 def _bytes_axis(axis: Axes) -> None:
