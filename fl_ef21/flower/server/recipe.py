@@ -21,6 +21,7 @@ from fl_ef21.methods.server import (
     schedule_from_text,
 )
 from fl_ef21.theory import Constants, StepSize, explain
+from fl_ef21.theory.step_sizes.registry import RULES
 
 WORDS: Final = ("theory", "published", "2021", "auto")
 
@@ -106,6 +107,13 @@ class Recipe:
             If the method has no such formula, or a number is missing; the text says which.
         """
         self.require_descent(form)
+        # Theory has more forms than a strategy takes: its own error would name those too.
+        words = [word for word in WORDS if word in RULES.get(self.theorem, {})]
+        if words and form not in words:
+            raise ValueError(
+                f"step_size={form!r} is unknown for {self.theorem}; choose one of "
+                f"{', '.join(words)}, or give a positive number"
+            )
         options = self._options(constants)
         return explain(self.theorem, constants, form=form, **options)
 
