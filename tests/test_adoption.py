@@ -66,10 +66,11 @@ def test_uncompressed_the_app_trains_as_with_fedavg():
         lambda: EF21SGDM(TopK(0.1), eta=0.5),
         lambda: EF21(from_text("topk:0.1|natural-nearest"), downlink=EF21P(TopK(0.2))),
         lambda: EF21BC(TopK(0.1), downlink_compressor=TopK(0.2)),
+        lambda: EF21(TopK(0.1), downlink="ef21-bc:topk:0.2"),
         lambda: EF21(TopK(0.1), 0.05, server=Adam()),
         lambda: EF21(TopK(0.1), "warmup:3|cosine:1.0:15", ratio_warmup=5),
     ],
-    ids=["ef21", "sampled", "layers", "sgdm", "down", "bc", "adam", "schedules"],
+    ids=["ef21", "sampled", "layers", "sgdm", "down", "bc", "text", "adam", "schedules"],
 )
 def test_batch_norm_local_epochs_and_evaluation_survive_every_way_of_compressing(strategy):
     rounds, built = 15, strategy()

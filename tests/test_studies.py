@@ -107,7 +107,15 @@ def test_the_papers_size_sets_what_the_study_declares(name):
 
 
 def test_a_full_size_that_sets_something_unknown_is_refused(tmp_path):
-    (tmp_path / "pyproject.toml").write_text('[tool.flwr.app.config]\nclients = 1\nout = ""\n')
+    project = tmp_path / "pyproject.toml"
+    project.write_text("[project]\n")
+    with pytest.raises(ValueError, match="describes no Flower app"):
+        find_study(str(tmp_path))
+    project.write_text("[tool.flwr.app.config]\nclients = 1\n")
+    with pytest.raises(ValueError, match="does not declare out"):
+        find_study(str(tmp_path))
+    assert find_study(str(tmp_path), ()).settings == {"clients": 1}
+    project.write_text('[tool.flwr.app.config]\nclients = 1\nout = ""\n')
     study = find_study(str(tmp_path))
     with pytest.raises(ValueError, match=r"no full\.toml"):
         _ = study.full

@@ -97,7 +97,7 @@ def local(
     from fl_ef21.engine.launch import free_port
 
     with refusing("--study"):
-        chosen = find_study(study)
+        chosen = find_study(study, ("clients", "out") if run else ())
     with refusing("--port"):
         port = free_port(port)
     with refusing("--out"):
@@ -140,8 +140,8 @@ def _deploy(
         with stopping_on_terminate():
             console.print(f"Starting a SuperLink and {_supernodes(clients)}", soft_wrap=True)
             with federation:
-                settings = {"clients": clients}
-                settings |= {"rounds": rounds} if "rounds" in study.settings else {}
+                asked = {"clients": clients, "rounds": rounds}
+                settings = {key: asked[key] for key in asked if key in study.settings}
                 show_federation(federation, study, settings, console)
                 if run:
                     records = _run(federation, study, settings, folder)

@@ -38,7 +38,7 @@ def show_federation(
     where = shlex.quote(_short(study.path))
     lines = [
         "To run an app on it, in another terminal:",
-        f"  {flwr} run {where} --stream --run-config {config}",
+        f"  {flwr} run {where} --stream" + (f" --run-config {config}" if settings else ""),
         "To see its nodes and its runs:",
         f"  {flwr} supernode list",
         f"  {flwr} list",

@@ -1,7 +1,7 @@
 """Where the studies are, and the settings that each declares."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +47,16 @@ def studies_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "simulations"
 
 
-def find_study(name_or_path: str) -> Study:
+def find_study(name_or_path: str, needs: Sequence[str] = ("clients", "out")) -> Study:
     """Return a study by its name in ``simulations/`` or by the path of its folder.
+
+    Parameters
+    ----------
+    name_or_path : str
+        Which one.
+    needs : sequence of str
+        Settings that it has to declare, as this command gives them; of an app that a person runs
+        by ``flwr run``, none.
 
     Raises
     ------
@@ -60,8 +68,10 @@ def find_study(name_or_path: str) -> Study:
         project = path / "pyproject.toml"
         if project.is_file():
             tool = tomllib.loads(project.read_text(encoding="utf-8")).get("tool", {})
-            settings = tool.get("flwr", {}).get("app", {}).get("config", {})
-            if missing := [key for key in ("clients", "out") if key not in settings]:
+            if "app" not in tool.get("flwr", {}):
+                raise ValueError(f"{project} describes no Flower app: it has no [tool.flwr.app]")
+            settings = tool["flwr"]["app"].get("config", {})
+            if missing := [key for key in needs if key not in settings]:
                 raise ValueError(
                     f"{project} does not declare {' and '.join(missing)};"
                     " give it a default in its [tool.flwr.app.config]"

@@ -45,6 +45,7 @@ from fl_ef21.flower.server.run_journal import RunJournal
 from fl_ef21.flower.server.shares import ClientShares
 from fl_ef21.flower.server.steps import Steps
 from fl_ef21.methods import Method, Snapshot
+from fl_ef21.methods import downlink as downlinks
 from fl_ef21.methods.downlink import Downlink
 from fl_ef21.methods.mirrors import NoMirrorError
 from fl_ef21.methods.server import Descent, ServerStep
@@ -73,9 +74,9 @@ class ErrorFeedbackStrategy(Rounds):
         What clients compress with, of the kind that the method needs.
     server : ServerStep
         What the server does with the estimate; plain descent by default.
-    downlink : Downlink, optional
-        How a compressed model reaches the clients, which then keep a copy of it. By default it is
-        sent whole.
+    downlink : Downlink or its text, optional
+        How a compressed model reaches the clients, which then keep a copy of it, such as
+        ``"ef21-p:topk:0.02"``. By default it is sent whole.
     budget : int, optional
         Coordinates that all clients together send in a round, shared out in the way that theory
         finds best, kᵢ ∝ √(Lᵢ rᵢ): see :func:`fl_ef21.theory.allocate`. It needs ``constants`` in
@@ -150,7 +151,7 @@ class ErrorFeedbackStrategy(Rounds):
         compressor: Compressor,
         *,
         server: ServerStep | None = None,
-        downlink: Downlink | None = None,
+        downlink: Downlink | str | None = None,
         budget: int | None = None,
         probabilities: ByClient[float] | None = None,
         step_size: StepSizeRule = 1.0,
@@ -184,6 +185,7 @@ class ErrorFeedbackStrategy(Rounds):
         self.compressor = compressor
         if stochastic is None:
             stochastic = signal == "update" or method.expects_noise
+        downlink = downlinks.from_text(downlink) if isinstance(downlink, str) else downlink
         self.steps = Steps(step_size, constants, method, downlink, noisy=stochastic)
         self.signal = signal
         self.seed = _checked_seed(seed)
