@@ -13,6 +13,21 @@ from fl_ef21.engine.study import run_study
 STUDIES = Path(__file__).parent.parent / "simulations"
 SMALL = {
     "heart": {"clients": 4, "rounds": 2, "seeds": "0", "evaluate-every": 1},
+    "newsgroups": {
+        "clients": 40,
+        "rounds": 1,
+        "seeds": "0",
+        "evaluate-every": 1,
+        "participation": 0.05,
+    },
+    "shakespeare": {
+        "clients": 4,
+        "rounds": 1,
+        "seeds": "0",
+        "evaluate-every": 1,
+        "participation": 0.5,
+        "local-windows": 20,
+    },
     "mnist": {"clients": 60, "rounds": 1, "seeds": "0", "evaluate-every": 1, "participation": 0.04},
 }
 METHODS = ["FedAvg", "FedAdam", "no feedback", "EF21", "EF21 both ways"]

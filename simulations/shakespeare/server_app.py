@@ -1,0 +1,25 @@
+"""Train every contender with every seed, and write down what each has sent and reached."""
+
+from checks import ending
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+from task import evaluate, first_model
+
+from fl_ef21.comparison import run_comparison, usual_contenders
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the study that the run config describes."""
+    config = context.run_config
+    clients = int(config["clients"])
+    run_comparison(
+        grid,
+        config,
+        usual_contenders(config),
+        first_model,
+        lambda arrays, _: evaluate(arrays, clients),
+        ending(config),
+    )
