@@ -14,5 +14,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run the study that the run config describes."""
     config = context.run_config
-    contenders = usual_contenders(config)
+    # Rows of embeddings are chosen whole; the linear layer is small, and only rounded.
+    layers = {"embedding.weight": str(config["compressor"]), "output.*": "natural-nearest"}
+    contenders = usual_contenders(config, {"layers": layers})
     run_comparison(grid, config, contenders, first_model, evaluate, ending(config))

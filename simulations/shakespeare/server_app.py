@@ -6,6 +6,7 @@ from flwr.serverapp import Grid, ServerApp
 from task import evaluate, first_model
 
 from fl_ef21.comparison import run_comparison, usual_contenders
+from fl_ef21.methods.server import from_text
 
 app = ServerApp()
 
@@ -18,7 +19,7 @@ def main(grid: Grid, context: Context) -> None:
     run_comparison(
         grid,
         config,
-        usual_contenders(config),
+        usual_contenders(config, {"server": from_text(str(config["server"]))}),
         first_model,
         lambda arrays, _: evaluate(arrays, clients),
         ending(config),
