@@ -26,6 +26,10 @@ WORDS = 25941
 """Words that occur in at least five of the training documents."""
 
 WIDTH, GROUPS = 16, 20
+SCALE = 30.0
+"""Of the tf-idf weights: embeddings then change about as much as the linear layer, beside which
+a compressed downlink chooses them."""
+
 PARAMETERS = WORDS * WIDTH + (WIDTH + 1) * GROUPS
 
 
@@ -35,13 +39,13 @@ class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embedding = nn.EmbeddingBag(WORDS, WIDTH, mode="sum", sparse=True)
-        nn.init.normal_(self.embedding.weight, std=0.1)
+        nn.init.normal_(self.embedding.weight, std=0.1 / SCALE)
         self.output = nn.Linear(WIDTH, GROUPS)
 
     def forward(self, documents: csr_array) -> Tensor:
         """Return the scores of the groups for rows of weights, shape (n, words)."""
         words, starts = documents.indices.astype(np.int64), documents.indptr[:-1].astype(np.int64)
-        weights = torch.from_numpy(documents.data)
+        weights = SCALE * torch.from_numpy(documents.data)
         bags = self.embedding(torch.from_numpy(words), torch.from_numpy(starts), weights)
         return self.output(bags)
 
@@ -74,7 +78,6 @@ def train(net: Net, config: UserConfig, client: int, seed: int, draw: int) -> tu
     parts = load_partition(str(config["partition"]), int(config["clients"]), seed)
     rows = torch.from_numpy(parts[client])
     batch = int(config["batch-size"])
-    # tf-idf weights are small, and so are the gradients of the embeddings.
     embedding = {"params": net.embedding.parameters(), "lr": float(config["embedding-rate"])}
     output = {"params": net.output.parameters(), "lr": float(config["learning-rate"])}
     optimizer = torch.optim.SGD([embedding, output])

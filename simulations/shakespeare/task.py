@@ -57,7 +57,8 @@ def load_speakers() -> list[np.ndarray]:
     speeches: dict[str, str] = {}
     for block in text.split("\n\n"):
         name, _, speech = block.strip("\n").partition(":\n")
-        speeches[name] = speeches.get(name, "") + speech + "\n"
+        if speech:
+            speeches[name] = speeches.get(name, "") + speech + "\n"
     longest = sorted(speeches.values(), key=len, reverse=True)
     return [np.array([numbers[character] for character in speech]) for speech in longest]
 
