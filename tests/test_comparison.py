@@ -97,7 +97,7 @@ def test_a_client_touches_the_rows_of_its_own_words_only():
         assert len(labels[torch.from_numpy(rows)].unique()) == 2
         own = np.unique(documents[rows].indices)
         assert np.isin(moved.numpy(), own).all()
-        assert len(moved) > 0.99 * len(own)
+        assert len(moved) > 0.5 * len(own)  # documents that are learnt leave theirs
 
 
 def test_a_study_that_was_stopped_goes_on(tmp_path):
