@@ -21,7 +21,7 @@ class PublishedFile:
     folder, name : str
         Where it is in the data directory: ``folder/name``, or packed as ``.gz`` or ``.bz2``.
     address : str
-        Where it is published, packed or not.
+        Where it is published, packed or not; empty if it is not published in this form.
     digest : str
         SHA-256 of the unpacked content: files are packed in many ways, and hold the same.
     """
@@ -52,7 +52,8 @@ class PublishedFile:
         if found != self.digest:
             raise ValueError(
                 f"{path} does not hold what was published as {self.name}: its SHA-256 is {found} "
-                f"instead of {self.digest}; replace it with {self.address}"
+                f"instead of {self.digest}; replace it"
+                f"{' with ' + self.address if self.address else ''}"
             )
         return content
 
@@ -70,6 +71,11 @@ class PublishedFile:
         return next((path for path in paths if path.is_file()), None)
 
     def _fetch(self) -> Path:
+        if not self.address:
+            raise OSError(
+                f"{self.name} cannot be downloaded in this form. Put the file into a folder "
+                f"{self.folder!r} and name the folder around it in {DIRECTORY_VARIABLE}"
+            )
         import pooch
 
         name = self.address.rpartition("/")[2]
