@@ -8,7 +8,7 @@ from fl_ef21.comparison.contenders import (
     WITHOUT,
     usual_contenders,
 )
-from fl_ef21.comparison.ending import Check, Ending, Totals, at_least, at_most
+from fl_ef21.comparison.ending import Check, Ending, Totals, at_least, at_most, usual_checks
 from fl_ef21.comparison.running import Contender, Task, compare, open_folder
 from fl_ef21.comparison.study import run_comparison
 
@@ -28,5 +28,6 @@ __all__ = [
     "compare",
     "open_folder",
     "run_comparison",
+    "usual_checks",
     "usual_contenders",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fl_ef21.comparison.contenders import BOTH_WAYS, FEDAVG, FEEDBACK, WITHOUT
 from fl_ef21.comparison.figures import comparison_figure
 from fl_ef21.comparison.totals import totals
 from fl_ef21.report.run_folder import RunFolder
@@ -44,6 +45,32 @@ def at_least(claim: str, measured: float, target: float, kind: str = "empirical"
 def at_most(claim: str, measured: float, target: float, kind: str = "empirical") -> Check:
     """Return the check of a number that should not be higher."""
     return Check(claim, measured, target, measured <= target, kind)
+
+
+def usual_checks(totals: Totals) -> list[Check]:
+    """Return what most comparisons are to show, by the labels of the usual contenders.
+
+    The loss is within 1 % of FedAvg's for 50 times fewer bytes, feedback is worth 1 % of it, and
+    both directions compressed cost half a point of accuracy for 20 times fewer bytes in total.
+    """
+    plain, ours, without, both = (totals[label] for label in (FEDAVG, FEEDBACK, WITHOUT, BOTH_WAYS))
+    return [
+        at_most("relative loss above FedAvg's", ours["loss"] / plain["loss"] - 1, 0.01),
+        at_least("times fewer uplink bytes than FedAvg (payload)", ours["reduction"], 50),
+        at_least(
+            "relative loss of Top-k without feedback above ours",
+            without["loss"] / ours["loss"] - 1,
+            0.01,
+        ),
+        at_most(
+            "both directions compressed: points of accuracy below FedAvg",
+            100 * (plain["accuracy"] - both["accuracy"]),
+            0.5,
+        ),
+        at_least(
+            "both directions compressed: times fewer bytes in total", both["total_reduction"], 20
+        ),
+    ]
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,9 @@
 """What the study is to show, as numbers that are checked."""
 
-from collections.abc import Sequence
-
 from flwr.app import UserConfig
 from task import PARAMETERS
 
-from fl_ef21.comparison import (
-    BOTH_WAYS,
-    FEDAVG,
-    FEEDBACK,
-    WITHOUT,
-    Check,
-    Ending,
-    Totals,
-    at_least,
-    at_most,
-)
+from fl_ef21.comparison import FEDAVG, Ending, usual_checks
 from fl_ef21.data import partition_from_text
 
 
@@ -27,7 +15,7 @@ def ending(config: UserConfig) -> Ending:
         study="newsgroups",
         title=f"20 newsgroups, embeddings · {partition} · {clients} clients, {share:.0%} a round",
         baseline=FEDAVG,
-        checks=checks,
+        checks=usual_checks,
         limits={},
         problem={
             "data": "20 newsgroups",
@@ -36,25 +24,3 @@ def ending(config: UserConfig) -> Ending:
             "dimension": PARAMETERS,
         },
     )
-
-
-def checks(totals: Totals) -> Sequence[Check]:
-    """Return the numbers that were to be reached."""
-    plain, ours, without, both = (totals[label] for label in (FEDAVG, FEEDBACK, WITHOUT, BOTH_WAYS))
-    return [
-        at_most("relative loss above FedAvg's", ours["loss"] / plain["loss"] - 1, 0.01),
-        at_least("times fewer uplink bytes than FedAvg (payload)", ours["reduction"], 50),
-        at_least(
-            "relative loss of Top-k without feedback above ours",
-            without["loss"] / ours["loss"] - 1,
-            0.01,
-        ),
-        at_most(
-            "both directions compressed: points of accuracy below FedAvg",
-            100 * (plain["accuracy"] - both["accuracy"]),
-            0.5,
-        ),
-        at_least(
-            "both directions compressed: times fewer bytes in total", both["total_reduction"], 20
-        ),
-    ]

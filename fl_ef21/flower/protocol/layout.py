@@ -252,7 +252,7 @@ class Layout:
 
 
 def _sound(spec: ArraySpec, values: NDArray[Any]) -> NDArray[Any]:
-    if spec.dtype.kind == "f" and not np.isfinite(values).all():
+    if spec.dtype.kind == "f" and not all_finite(values):
         raise _not_finite(spec)
     if spec.name.endswith(VARIANCE) and spec.is_exact and (values < 0).any():
         raise LayoutError(f"array {spec} holds {values.min():g}, and no variance is below 0")
