@@ -334,6 +334,25 @@ def test_a_model_that_changes_between_rounds_starts_a_new_run_on_both_sides():
     assert not reasons(built)
 
 
+def test_an_app_may_put_what_it_returns_into_the_record_that_it_was_given():
+    apart = arrays_app(lambda c, r, model: moved(model))
+    within = ClientApp(mods=[ef21_mod])
+
+    @within.train()
+    def train(message, context):
+        arrays = message.content["arrays"]
+        for name, values in moved({n: a.numpy() for n, a in arrays.items()}).items():
+            arrays[name] = Array(values)
+        return Message(
+            RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})}),
+            reply_to=message,
+        )
+
+    models = [run(EF21(TopK(0.5)), app, 3, small()).arrays["w"].numpy() for app in (apart, within)]
+    assert models[0].any()
+    np.testing.assert_array_equal(*models)
+
+
 def test_dcgd_and_ef21_send_the_same_bytes_from_the_same_app():
     app = make_app(mods=[ef21_mod], data=DATA)
     payloads = []

@@ -4,6 +4,8 @@ import gc
 import pickle
 from copy import deepcopy
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +78,26 @@ def test_a_live_array_is_flowers_array_byte_for_byte(values):
     np.testing.assert_array_equal(live.numpy(), values)
     assert type(pickle.loads(pickle.dumps(live))) is Array
     assert deepcopy(live) == plain
+
+
+@pytest.mark.parametrize("values", ARRAYS.values(), ids=ARRAYS.keys())
+def test_the_elements_of_saved_bytes_are_read_where_they_lie(values):
+    plain = Array(values)
+    read, loaded = values_of(plain), plain.numpy()
+    assert (read.dtype, read.shape, read.tobytes()) == (
+        loaded.dtype,
+        loaded.shape,
+        loaded.tobytes(),
+    )
+    assert not read.flags.owndata
+
+
+@pytest.mark.parametrize("cut", [7, 9, 60, 128, 150])
+def test_bytes_that_are_no_array_are_refused_as_flower_does(cut):
+    damaged = Array("float64", (9,), "numpy.ndarray", Array(np.zeros(9)).data[:cut])
+    for read in (Array.numpy, values_of):
+        with pytest.raises(ValueError, match=r"EOF|smaller|magic"):
+            read(damaged)
 
 
 def test_a_live_array_of_raw_elements_is_read_back():
@@ -445,3 +467,12 @@ def test_garbage_is_searched_as_before_once_a_run_has_ended(size, before, within
 def test_a_compressor_that_is_not_random_gets_no_generator():
     with pytest.raises(AttributeError, match="asked for normal"):
         UNUSED.normal()
+
+
+def test_a_client_holds_a_large_model_fewer_than_four_times(monkeypatch):
+    benchmarks = Path(__file__).parent.parent / "benchmarks"
+    if not benchmarks.is_dir():
+        pytest.skip("the benchmarks are not here")
+    monkeypatch.syspath_prepend(str(benchmarks))
+    vectors = import_module("_models_runs").client_vectors(2**23, "topk:0.01|natural-nearest")
+    assert 3 < vectors < 3.8

@@ -39,9 +39,9 @@ class DCGD(WithoutArguments):
         """Return C(sᵢ)."""
         return compressor.compress(signal, rng)
 
-    def held(self, state: State, message: Message, turn: Turn) -> Vector:  # noqa: ARG002
+    def terms(self, state: State, message: Message, turn: Turn) -> tuple[None, Message]:  # noqa: ARG002
         """Return C(sᵢ)."""
-        return message.to_dense()
+        return None, message
 
     def estimate(
         self,

@@ -66,11 +66,9 @@ class DIANA(ForUnbiased):
         """Return a mᵢ."""
         return message.scaled(1.0 if self.value is None else self.value)
 
-    def held(self, state: State, message: Message, turn: Turn) -> Vector:  # noqa: ARG002
-        """Return hᵢ + mᵢ."""
-        held = state[ESTIMATE].copy()
-        message.add_to(held)
-        return held
+    def terms(self, state: State, message: Message, turn: Turn) -> tuple[Vector, Message]:  # noqa: ARG002
+        """Return hᵢ and mᵢ."""
+        return state[ESTIMATE], message
 
     def estimate(
         self, size: int, dtype: np.dtype[Any], mirrors: Mirrors | None = None

@@ -49,10 +49,9 @@ class EF14(WithoutArguments):
         """Return the part of the step that was not sent."""
         return {ERROR: self._step(state, signal, turn) - message.to_dense()}
 
-    def held(self, state: State, message: Message, turn: Turn) -> Vector:  # noqa: ARG002
+    def terms(self, state: State, message: Message, turn: Turn) -> tuple[None, Message]:  # noqa: ARG002
         """Return wᵢ / γ: what the server takes for the signal."""
-        held: Vector = message.to_dense() / message.dtype.type(turn.step_size)
-        return held
+        return None, message.scaled(1 / turn.step_size)
 
     def estimate(
         self,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Compressor, Message, Vector
+from fl_ef21.methods.blocks import folded_blocks, norm_squared
 from fl_ef21.methods.estimate import Estimate, fold_into
 from fl_ef21.methods.mirrors import Mirrors
 
@@ -26,8 +27,6 @@ MEMORY: Final = "compressor"
 """Name of the vector that ``Message.memory`` gives, of a shape of its own."""
 
 NOTHING: Final[State] = {}
-
-_BLOCK: Final = 2**16
 
 
 class Turn(NamedTuple):
@@ -185,12 +184,17 @@ class Method(ABC):
         """Return what a message adds to gᵢ: mostly itself."""
         return message
 
-    def held(self, state: State, message: Message, turn: Turn) -> Vector:  # noqa: ARG002
-        """Return what the server takes the signal for once it has applied ``message``.
+    def terms(self, state: State, message: Message, turn: Turn) -> tuple[Vector | None, Message]:  # noqa: ARG002
+        """Return the two terms of ĝ, which the server takes the signal for after ``message``.
 
-        A new vector of shape (d,).
+        Returns
+        -------
+        estimate : ndarray, shape (d,), or None
+            What the client counted with before; ``None`` for methods without memory.
+        increment : Message
+            What is folded into it.
         """
-        return self.folded(state[ESTIMATE], message)
+        return state[ESTIMATE], self.increment(message)
 
     @abstractmethod
     def estimate(self, size: int, dtype: np.dtype[Any], mirrors: Mirrors | None = None) -> Estimate:
@@ -206,9 +210,8 @@ class Method(ABC):
 
     def info(self, state: State, signal: Vector, message: Message, turn: Turn) -> Info:
         """Measure a step in O(d): the signal's squared norm and what the message leaves out."""
-        held = self.held(state, message, turn)
-        left_out = np.subtract(signal, held, out=held)
-        return Info(_norm_squared(signal), _norm_squared(left_out))
+        estimate, increment = self.terms(state, message, turn)
+        return Info(norm_squared(signal), _error_squared(signal, estimate, increment))
 
     def server_step_size(self, step_size: float) -> float:
         """Return what the server multiplies the estimate with: γ, unless clients have done so."""
@@ -226,10 +229,8 @@ class Method(ABC):
         return f"<{type(self).__name__} {self}>"
 
 
-def _norm_squared(vector: Vector) -> float:
-    # In float64 and without BLAS: the sum has the same bits whatever the number of threads. In
-    # blocks: the squares of a large model would take twice its memory.
-    if vector.size <= _BLOCK:
-        return float(np.add.reduce(np.square(vector, dtype=np.float64)))
-    blocks = (vector[start : start + _BLOCK] for start in range(0, vector.size, _BLOCK))
-    return float(sum(np.add.reduce(np.square(block, dtype=np.float64)) for block in blocks))
+def _error_squared(signal: Vector, estimate: Vector | None, increment: Message) -> float:
+    error = 0.0
+    for start, held in folded_blocks(estimate, increment):
+        error += norm_squared(np.subtract(signal[start : start + held.size], held, out=held))
+    return error

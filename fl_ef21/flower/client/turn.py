@@ -66,12 +66,17 @@ class Plan(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What an app has returned, and the signal that it means."""
+    """What an app has returned: the signal that it means, and all beside the arrays.
 
-    content: RecordDict
+    The arrays themselves are let go: a large model takes as much memory as its signal.
+    """
+
+    beside: dict[str, Any]
+    """The records, with a place for the arrays that the server is to find in their stead."""
     name: str
-    arrays: ArrayRecord
     signal: Vector
+    exact: bytes
+    """The arrays that travel beside the vector."""
 
 
 def take_turn(
@@ -96,22 +101,27 @@ def take_turn(
     shadow = None
     if instruction.downlink:
         model, shadow = receive_model(records, instruction, model)
-    method, layout, compressor, kept = _plan_of(instruction, model)
-    sent = None if _is_unused(instruction, method) else layout.vector(model)
+    plan = _plan_of(instruction, model)
+    method, layout = plan.method, plan.layout
     stored = ClientLog.load(records)
-    log = _agreed_log(stored, client, instruction, method, layout, kept)
-    journal.agreed(stored, log, instruction.round)
 
-    turn = Turn(log.committed.seq == 0, instruction.coin, instruction.step_size)
-    asked = _asked(content, name, model)
+    def agreed() -> ClientLog:
+        log = _agreed_log(stored, client, instruction, plan)
+        journal.agreed(stored, log, instruction.round)
+        return log
+
+    beside, log, previous = _beside(content, name), None, None
     if method.needs_previous:
-        asked |= _minibatch(content, instruction, client)
-        if not (turn.first or turn.full):
-            last = log.state[MODEL]
-            at_last = RecordDict({**asked, name: layout.arrays(last, layout.exact(model))})
-            before = _ask(app, at_last, last, instruction, layout)
-            turn = turn._replace(previous=before.signal)
-    answer = _ask(app, filled(RecordDict, asked), sent, instruction, layout)
+        beside |= _minibatch(content, instruction, client)
+        log = agreed()
+        if log.committed.seq and not instruction.coin:
+            last = layout.arrays(log.state[MODEL], layout.exact(model))
+            previous = _ask(app, beside, name, last, instruction, layout).signal
+    answer = _ask(app, beside, name, model, instruction, layout)
+    # Not earlier if nobody needs it: it makes vectors, and the app may have as many of its own.
+    log = log or agreed()
+
+    turn = Turn(not log.committed.seq, instruction.coin, instruction.step_size, previous)
     support = None
     if instruction.supports:
         known = support_in(log.state, layout.size)
@@ -122,12 +132,12 @@ def take_turn(
             turn = turn._replace(first=True)
             journal.agreed(stored, log, instruction.round)
 
-    encoded = _step(method, log, answer.signal, instruction, compressor, client, turn, support)
+    encoded = _step(plan, log, answer.signal, instruction, client, turn, support)
     # From here on only what the server will decode counts.
     decoded = decode_shared(encoded, layout.size, support)
     private = dict(method.private(log.state, answer.signal, decoded, turn))
-    if method.needs_previous and sent is not None:
-        private[MODEL] = sent
+    if method.needs_previous:
+        private[MODEL] = layout.vector(model)
     if support is not None:
         private[SUPPORT] = support.indices
     info = method.info(log.state, answer.signal, decoded, turn)
@@ -135,12 +145,11 @@ def take_turn(
     payload = encoded
     if instruction.supports:
         payload = pack(encoded, support if turn.first else None)
-    if layout.exact_specs:
-        payload += layout.pack_exact(layout.exact(answer.arrays))
+    payload += answer.exact
     position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
     about = Reply(client, position.seq, position.digest, *info)
-    said = {**entries(answer.content), answer.name: reply_record(about.pack(payload))}
-    reply = reply_message(filled(RecordDict, said), message)
+    answer.beside[answer.name] = reply_record(about.pack(payload))
+    reply = reply_message(filled(RecordDict, answer.beside), message)
     journal.sent(position, instruction.round)
     ClientLog(log.epoch, log.committed, log.state, Pending(position, encoded, private)).store(
         records
@@ -164,11 +173,6 @@ def _plan(
     return Plan(method, layout, policy.compressor(layout, compressor_from_text(compressor)), kept)
 
 
-def _is_unused(instruction: Instruction, method: Method) -> bool:
-    """Whether nobody but the app needs the model that was sent."""
-    return instruction.signal == "gradient" and not method.needs_previous
-
-
 def single_arrays(content: RecordDict) -> tuple[str, ArrayRecord]:
     """Return the one ArrayRecord of a message and its name.
 
@@ -188,10 +192,17 @@ def single_arrays(content: RecordDict) -> tuple[str, ArrayRecord]:
 
 
 def _ask(
-    app: App, content: RecordDict, sent: Vector | None, instruction: Instruction, layout: Layout
+    app: App,
+    beside: dict[str, Any],
+    name: str,
+    model: ArrayRecord,
+    instruction: Instruction,
+    layout: Layout,
 ) -> Answer:
-    """Run the app on a message's content, whose model is ``sent``, and return what it says."""
-    reply: object = app(content)
+    """Run the app on a model and the records beside it, and return what it says."""
+    # A record of the app's own: some put what they return into the one that they were given.
+    own = filled(ArrayRecord, entries(model).copy())
+    reply: object = app(filled(RecordDict, {**beside, name: own}))
     if not isinstance(reply, Message):
         raise ProtocolError(
             f"the app returned {type(reply).__name__} instead of a Message; "
@@ -200,20 +211,23 @@ def _ask(
     if reply.has_error():
         raise AppFailedError(reply)
     content = content_of(reply)
-    name, returned = single_arrays(content)
+    place, returned = single_arrays(content)
     signal = layout.vector(returned)
-    if instruction.signal == "update" and sent is not None:
-        np.subtract(sent, signal, out=signal)
+    exact = layout.pack_exact(layout.exact(returned)) if layout.exact_specs else b""
+    if instruction.signal == "update":
+        layout.take_from(model, signal)
     if instruction.scale != 1:
         signal *= signal.dtype.type(instruction.scale)
-    return Answer(content, name, returned, signal)
+    return Answer({**entries(content), place: None}, place, signal, exact)
 
 
-def _asked(content: RecordDict, name: str, model: ArrayRecord) -> dict[str, Any]:
-    """Return a message's records as the app and the mods behind this one would see them."""
-    records = entries(content).copy()
+def _beside(content: RecordDict, name: str) -> dict[str, Any]:
+    """Return a message's records as the app and the mods behind this one would see them.
+
+    The model's has its place among them, and is not there yet.
+    """
+    records = {**entries(content), name: None}
     records.pop(RECORD, None)
-    records[name] = model
     return records
 
 
@@ -234,15 +248,15 @@ def _minibatch(
 
 
 def _step(
-    method: Method,
+    plan: Plan,
     log: ClientLog,
     signal: Vector,
     instruction: Instruction,
-    compressor: Compressor,
     client: str,
     turn: Turn,
     support: Support | None,
 ) -> bytes:
+    compressor = plan.compressor
     if support is not None:
         compressor = Restricted.keeping_at_most(compressor, support)
     if not compressor.random:
@@ -251,7 +265,7 @@ def _step(
         rng = round_generator(instruction.seed, instruction.round)
     else:
         rng = client_generator(instruction.seed, client, instruction.round)
-    message = method.client_step(log.state, signal, compressor, rng, turn)
+    message = plan.method.client_step(log.state, signal, compressor, rng, turn)
     if support is not None:
         message = on_support(message, support)
     return encode(message, support=support)
@@ -261,15 +275,13 @@ def _agreed_log(
     stored: ClientLog | None,
     client: str,
     instruction: Instruction,
-    method: Method,
-    layout: Layout,
-    kept: Kept,
+    plan: Plan,
 ) -> ClientLog:
     """Return the log that the server's ack agrees with: the stored one, or a new one."""
     agreed = None
-    if stored is not None and stored.epoch == instruction.epoch and _fits(stored, kept):
-        agreed = stored.acknowledge(instruction.ack, method, layout.size)
-    return agreed or _new_log(instruction, client, method, layout)
+    if stored is not None and stored.epoch == instruction.epoch and _fits(stored, plan.kept):
+        agreed = stored.acknowledge(instruction.ack, plan.method, plan.layout.size)
+    return agreed or _new_log(instruction, client, plan.method, plan.layout)
 
 
 def _new_log(instruction: Instruction, client: str, method: Method, layout: Layout) -> ClientLog:

@@ -186,6 +186,26 @@ class Layout:
             raise _not_finite(spec)
         return vector
 
+    def take_from(self, arrays: ArrayRecord, vector: Vector) -> None:
+        """Put ``arrays − vector`` in the place of a vector of :meth:`vector`.
+
+        Array by array: of a large model no second vector is made.
+
+        Raises
+        ------
+        LayoutError
+            If the arrays are not of this layout, or an element of the difference is NaN or
+            infinite.
+        """
+        self._require(arrays)
+        held, position = entries(arrays), 0
+        for spec in self.float_specs:
+            part = vector[position : position + spec.size]
+            np.subtract(values_of(held[spec.name]).ravel(), part, out=part)
+            if not all_finite(part):
+                raise _not_finite(spec)
+            position += spec.size
+
     def exact(self, arrays: ArrayRecord) -> list[NDArray[Any]]:
         """Return the arrays that travel beside the vector.
 

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from io import BytesIO
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 NUMPY_STYPE: Final = "numpy.ndarray"
 RAW_STYPE: Final = "fl_ef21.raw"
 """Serialisation type of the elements alone, as in a client's state."""
+
+_VERSION_1: Final = np.lib.format.magic(1, 0)
+"""How the bytes of ``np.save`` begin, unless names of fields are long."""
 
 
 class LiveArray(Array):
@@ -85,13 +89,32 @@ LiveArray.__qualname__ = Array.__qualname__
 
 
 def values_of(array: Array) -> NDArray[Any]:
-    """Return an array's elements for reading: those of a live one are not copied."""
+    """Return an array's elements for reading: they share its memory.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are no array.
+    TypeError
+        If its serialisation type is neither of the two here.
+    """
     if isinstance(array, LiveArray):
         values: NDArray[Any] = array.__dict__["values"]
         return values
     if array.stype == RAW_STYPE:
         return np.frombuffer(array.data, array.dtype).reshape(array.shape)
+    if array.stype == NUMPY_STYPE and array.data.startswith(_VERSION_1):
+        return _saved_values(array.data)
     return array.numpy()
+
+
+def _saved_values(data: bytes) -> NDArray[Any]:
+    """Return what ``np.load`` does, without a copy."""
+    header = BytesIO(data)  # shares the bytes
+    np.lib.format.read_magic(header)
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(header)
+    values = np.frombuffer(data, dtype, prod(shape), header.tell())
+    return values.reshape(shape, order="F" if fortran else "C")
 
 
 @lru_cache(maxsize=64)

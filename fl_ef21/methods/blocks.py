@@ -1,0 +1,66 @@
+"""Vectors block by block, where a second vector of a large model's size would be in the way."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from fl_ef21.compressors import Message, Vector
+from fl_ef21.compressors.message import Place
+
+_BLOCK: Final = 2**16
+
+
+def norm_squared(vector: Vector) -> float:
+    """Return ‖v‖².
+
+    In float64 and without BLAS: the sum has the same bits whatever the number of threads.
+    """
+    if vector.size <= _BLOCK:
+        return float(np.add.reduce(np.square(vector, dtype=np.float64)))
+    blocks = (vector[start : start + _BLOCK] for start in range(0, vector.size, _BLOCK))
+    return float(sum(np.add.reduce(np.square(block, dtype=np.float64)) for block in blocks))
+
+
+def folded_blocks(estimate: Vector | None, message: Message) -> Iterator[tuple[int, Vector]]:
+    """Yield what an estimate becomes with a message folded in, in blocks that may be overwritten.
+
+    Parameters
+    ----------
+    estimate : ndarray, shape (d,), or None
+        It is not changed; ``None`` stands for 0.
+    message : Message
+        Of the same size.
+
+    Yields
+    ------
+    start : int
+        Place of the block's first coordinate.
+    block : ndarray
+        The same bits as those of ``fold_into``.
+    """
+    kept = None if message.fresh else estimate
+    if message.size <= _BLOCK:
+        block = np.zeros(message.size, message.dtype) if kept is None else kept.copy()
+        message.add_to(block)
+        yield 0, block
+        return
+    pieces = list(message.pieces())
+    for start in range(0, message.size, _BLOCK):
+        stop = min(start + _BLOCK, message.size)
+        block = np.zeros(stop - start, message.dtype) if kept is None else kept[start:stop].copy()
+        for place, values in pieces:
+            _add_part(block, start, place, values)
+        yield start, block
+
+
+def _add_part(block: Vector, start: int, place: Place, values: Vector) -> None:
+    """Add what of a piece lies in the block that begins at ``start``."""
+    stop = start + block.size
+    if isinstance(place, slice):
+        low, high = max(place.start, start), min(place.stop, stop)
+        if low < high:
+            block[low - start : high - start] += values[low - place.start : high - place.start]
+    else:
+        first, last = np.searchsorted(place, (start, stop))
+        block[place[first:last] - start] += values[first:last]
