@@ -334,7 +334,8 @@ def test_a_model_that_changes_between_rounds_starts_a_new_run_on_both_sides():
     assert not reasons(built)
 
 
-def test_an_app_may_put_what_it_returns_into_the_record_that_it_was_given():
+@pytest.mark.parametrize("where", ["the record", "the arrays"])
+def test_an_app_may_write_what_it_returns_into(where):
     apart = arrays_app(lambda c, r, model: moved(model))
     within = ClientApp(mods=[ef21_mod])
 
@@ -342,14 +343,44 @@ def test_an_app_may_put_what_it_returns_into_the_record_that_it_was_given():
     def train(message, context):
         arrays = message.content["arrays"]
         for name, values in moved({n: a.numpy() for n, a in arrays.items()}).items():
-            arrays[name] = Array(values)
-        return Message(
-            RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})}),
-            reply_to=message,
-        )
+            if where == "the record":
+                arrays[name] = Array(values)
+            else:
+                arrays[name].data = Array(values).data
+        content = {"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})}
+        return Message(RecordDict(content), reply_to=message)
 
-    models = [run(EF21(TopK(0.5)), app, 3, small()).arrays["w"].numpy() for app in (apart, within)]
+    models = []
+    for app in (apart, within):
+        grid = InProcessGrid(app, partition_configs(CLIENTS), isolation="serialised")
+        result = EF21(TopK(0.5)).start(grid, small(), num_rounds=3)
+        models.append(result.arrays["w"].numpy())
     assert models[0].any()
+    np.testing.assert_array_equal(*models)
+
+
+def test_an_app_may_put_a_state_of_its_own_into_its_context():
+    plain = arrays_app(lambda c, r, model: moved(model))
+    replacing = ClientApp(mods=[ef21_mod])
+
+    @replacing.train()
+    def train(message, context):
+        count = context.state["mine"]["turns"] if "mine" in context.state else 0
+        context.state = RecordDict({"mine": ConfigRecord({"turns": count + 1})})
+        model = {n: a.numpy() for n, a in message.content["arrays"].items()}
+        arrays = ArrayRecord({n: Array(a) for n, a in moved(model).items()})
+        content = {"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})}
+        return Message(RecordDict(content), reply_to=message)
+
+    models, last = [], None
+    for app in (plain, replacing):
+        grid = InProcessGrid(app, partition_configs(CLIENTS))
+        strategy = EF21(TopK(0.2), downlink="ef21-p:topk:0.5", fraction_evaluate=0.0)
+        models.append(strategy.start(grid, small(), num_rounds=4).arrays["w"].numpy())
+        last = strategy, grid
+    strategy, grid = last
+    assert {ack.seq for ack in strategy.ledger.joined().values()} == {4}
+    assert [c.state["mine"]["turns"] for c in grid.contexts.values()] == [4] * CLIENTS
     np.testing.assert_array_equal(*models)
 
 

@@ -4,7 +4,8 @@ import logging
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
 from quadratic_app import CLIENTS, SIZE, Quadratics, options
 
 from fl_ef21 import (
@@ -32,6 +33,7 @@ from fl_ef21 import (
     ScaledSign,
     TopK,
     UnbiasedRandK,
+    ef21_mod,
 )
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.methods import downlink
@@ -137,6 +139,41 @@ def test_perm_k_deals_every_coordinate_to_one_client_of_the_round():
 
     Quadratics().run(EF21(PermK(), GAMMA, **options()), 1, grid_class=Tapped)
     assert sorted(text for text in sent if text) == [f"permk:{i}:4" for i in range(4)]
+
+
+def test_page_gives_an_app_records_of_its_own_each_time():
+    """An app may take a config apart while it reads it."""
+    problem = Quadratics()
+    app = ClientApp(mods=[ef21_mod])
+
+    @app.train()
+    def train(message, context):
+        i, config = context.node_config["partition-id"], message.content["config"]
+        config.pop("minibatch-seed")
+        x = message.content["arrays"]["x"].numpy()
+        arrays = ArrayRecord({"x": Array(problem.gradient(i, x))})
+        metrics = MetricRecord({"num-examples": 1})
+        return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
+
+    page = EF21PAGE(TOP, GAMMA, probability=1e-9, **options())
+    grid = InProcessGrid(app, partition_configs(CLIENTS))
+    page.start(grid, ArrayRecord({"x": Array(np.zeros(SIZE))}), num_rounds=3)
+    assert [row.clients for row in page.history] == [CLIENTS] * 3
+
+
+def test_a_silent_node_does_not_end_the_evaluation_of_a_compressed_downlink():
+    """Nothing was given for it, and nothing of its own is needed."""
+
+    class Silent(InProcessGrid):
+        def deliver(self, message):
+            last = message.metadata.dst_node_id == max(self.contexts)
+            return None if last else super().deliver(message)
+
+    common = {"downlink": "ef21-p:topk:6", "signal": "gradient"}
+    strategy = EF21W(TOP, GAMMA, smoothness=[1.0, 2.0, 3.0], **common)
+    for grid in (Silent, InProcessGrid):
+        Quadratics().run(strategy, 3, grid)
+        assert [row.clients for row in strategy.history] == [CLIENTS - 1] * 3
 
 
 def test_page_asks_twice_with_equal_minibatches():
@@ -510,6 +547,64 @@ def test_auto_sees_what_the_server_adds():
     iterates, _ = problem.run(auto, 80, isolation="none", rollback=False)
     expected = (problem.h * problem.c).mean(0) / (problem.h.mean(0) + weight)
     np.testing.assert_allclose(iterates[-1], expected, rtol=1e-3)
+
+
+class OneIsGone(InProcessGrid):
+    """The last node answers in the first two rounds only."""
+
+    def deliver(self, message):
+        gone = message.metadata.dst_node_id == max(self.contexts)
+        return (
+            None if gone and message.content["fl_ef21"]["round"] > 2 else super().deliver(message)
+        )
+
+
+@pytest.mark.parametrize("why", ["gone", "NaN", "no number"])
+def test_auto_does_without_a_client_that_reports_no_loss(why, caplog):
+    problem = Quadratics()
+
+    def metrics(i):
+        loss = {"gone": problem.loss(i, np.zeros(SIZE)), "NaN": np.nan, "no number": [1.0]}[why]
+        return {"loss": loss} if i == CLIENTS - 1 and why != "gone" else {}
+
+    grid = OneIsGone if why == "gone" else InProcessGrid
+    auto = EF21(TOP, "auto", **options())
+    iterates, _ = problem.run(auto, 150, grid, metrics, isolation="none", rollback=False)
+    assert "some client has not reported its loss" in caplog.text
+    assert max(row.step_size for row in auto.history) > 0.05
+    if why == "gone":
+        # Its last gradient goes on counting, and the others' losses end where that leads upwards.
+        losses = [np.mean([problem.loss(i, x) for i in range(CLIENTS - 1)]) for x in iterates]
+        assert losses[-1] < 0.9 * losses[0]
+        assert np.abs(iterates[-1] - iterates[-30]).max() < 1e-2
+    else:
+        np.testing.assert_allclose(iterates[-1], problem.best, atol=0.05)
+
+
+def test_auto_forgives_a_lost_reply():
+    class Loses(InProcessGrid):
+        def deliver(self, message):
+            lost = message.content["fl_ef21"]["round"] in (5, 6, 20)
+            first = message.metadata.dst_node_id == min(self.contexts)
+            return None if lost and first else super().deliver(message)
+
+    problem = Quadratics()
+    auto = EF21(TOP, "auto", **options())
+    iterates, _ = problem.run(auto, 80, Loses, isolation="none", rollback=False)
+    assert auto.steps.automatic.is_whole
+    np.testing.assert_allclose(iterates[-1], problem.best, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_auto_waits_in_a_round_that_draws_nobody(seed):
+    problem = Quadratics()
+    auto = EF21(TOP, "auto", probabilities=[0.3] * CLIENTS, seed=seed, **options())
+    iterates, _ = problem.run(auto, 30, isolation="none", rollback=False)
+    nobody = [t for t, row in enumerate(auto.history) if not row.clients]
+    assert nobody
+    before = np.vstack([np.zeros(SIZE), iterates])
+    assert all(np.array_equal(before[t], before[t + 1]) for t in nobody)
+    assert np.abs(iterates[-1]).max() > 0
 
 
 def test_auto_with_sampled_clients_converges():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from flwr.app import Error, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, Error, Message, MetricRecord
 from flwr.common.constant import ErrorCode
 from quadratic_federation import (
     CLIENTS,
@@ -63,6 +63,81 @@ def test_methods_that_forget_a_round_keep_what_clients_have_said():
     plain = EF14(TopK(2), **common)
     # As if the round had not been.
     assert x.tobytes() == run(SilentGrid(lambda *_: False), 8, plain).tobytes()
+
+
+class MuteGrid(SilentGrid):
+    """Roll calls that some nodes do not answer, from a round on; it counts them."""
+
+    def __init__(self, mute, since=0):
+        super().__init__(lambda place, number: False)
+        self.mute, self.since, self.calls = mute, since, 0
+
+    def deliver(self, message):
+        place = message.metadata.dst_node_id - min(self.contexts)
+        asked = message.content["fl_ef21"]
+        if "roll-call" in asked and place in self.mute and asked["round"] >= self.since:
+            self.calls += 1
+            return None
+        return super().deliver(message)
+
+
+def test_a_round_that_can_ask_nobody_keeps_the_model(tmp_path):
+    """As if the estimate were all: the clients' new nodes say nothing, not even who they are."""
+    models = []
+
+    def note(row, arrays):
+        models.append(arrays["x"].numpy().tobytes())
+
+    common = {"fraction_train": 0.6, "checkpoint_dir": tmp_path}
+    run(MuteGrid(()), 3, strategy(**common), [note])
+    grid = MuteGrid(range(CLIENTS))
+    grid.contexts = {node + CLIENTS: context for node, context in grid.contexts.items()}
+    arrays = ArrayRecord({"x": Array(np.zeros(DIMENSION))})
+    again = strategy(**common)
+    again.start(grid, arrays, num_rounds=6, callbacks=[note], resume_from=tmp_path)
+    assert [row.instructed for row in again.history[3:]] == [0, 0, 0]
+    assert len(set(models[2:])) == 1
+    assert again.history[-1].failures == CLIENTS
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_round_that_draws_nobody_by_chance_steps_on(seed):
+    """EF21-PP averages all clients, whoever was drawn."""
+    models = []
+    grid = SilentGrid(lambda place, number: False)
+    ef21 = strategy(probabilities=[0.15] * CLIENTS, seed=seed)
+    run(grid, 20, ef21, [lambda row, arrays: models.append(arrays["x"].numpy().tobytes())])
+    first = next(i for i, row in enumerate(ef21.history) if row.clients)
+    drawn = [row.instructed for row in ef21.history]
+    assert 0 in drawn[first + 1 :]
+    assert len(set(models[first:])) == len(models[first:])
+
+
+def test_who_does_not_answer_the_roll_call_is_asked_ever_more_seldom():
+    grid = MuteGrid([2])
+    run(grid, 40, strategy(fraction_train=0.5))
+    assert grid.calls == 7
+
+
+def test_an_error_of_a_newcomer_ends_no_run():
+    """Clients that are known, and not asked because they are silent, do run the mod."""
+
+    class Grid(SilentGrid):
+        def get_node_ids(self):
+            nodes = list(self.contexts)
+            return nodes if self.asked and self.asked[-1][0] > 2 else nodes[:-1]
+
+        def deliver(self, message):
+            if message.metadata.dst_node_id == max(self.contexts):
+                return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "no"), reply_to=message)
+            return super().deliver(message)
+
+    options = {"step_size": 0.05, "signal": "gradient", "fraction_evaluate": 0.0}
+    grid = Grid(lambda place, number: 3 <= number < 12)
+    ef21 = EF21W(TopK(2), smoothness=[2.0] * CLIENTS, **options)
+    run(grid, 20, ef21)
+    assert [row.clients for row in ef21.history][-1] == CLIENTS - 1
+    assert ef21.history[-1].reasons[0].endswith("no")
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "2"])

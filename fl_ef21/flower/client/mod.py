@@ -12,7 +12,14 @@ from fl_ef21.flower.client.shadow import receive_model
 from fl_ef21.flower.client.state_directory import StateDirectory
 from fl_ef21.flower.client.turn import AppFailedError, single_arrays, take_turn
 from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError, Reply, origin, reply_record
-from fl_ef21.flower.protocol.records import content_of, copy_state, entries, is_record, metadata
+from fl_ef21.flower.protocol.records import (
+    content_of,
+    copy_state,
+    entries,
+    is_record,
+    metadata,
+    own_records,
+)
 
 
 def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -75,8 +82,12 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
         home = StateDirectory.of(context, client)
         records = context.state if home is None else home.load()
         reply = run(message, context, client, records, call_next, instruction)
-        if home is not None and not reply.has_error():
-            home.save(records)
+        if home is not None:
+            if not reply.has_error():
+                home.save(records)
+        elif context.state is not records:
+            # The app has put a state of its own in the place of the one that has the log.
+            entries(context.state).update(own_records(records))
     except AppFailedError as failed:
         reply = failed.reply
     # Whatever an app raises must become a reply: the Deployment Engine would keep a half-written

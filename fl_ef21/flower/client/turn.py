@@ -25,7 +25,14 @@ from fl_ef21.flower.protocol import (
 from fl_ef21.flower.protocol.layout import Described, Layout, described
 from fl_ef21.flower.protocol.payload import SUPPORT, decode_shared, on_support, owned, pack
 from fl_ef21.flower.protocol.policy import LayerPolicy
-from fl_ef21.flower.protocol.records import content_of, entries, filled, held, reply_message
+from fl_ef21.flower.protocol.records import (
+    content_of,
+    copy_record,
+    entries,
+    filled,
+    held,
+    reply_message,
+)
 from fl_ef21.flower.protocol.seeding import (
     UNUSED,
     client_generator,
@@ -112,11 +119,12 @@ def take_turn(
 
     beside, log, previous = _beside(content, name), None, None
     if method.needs_previous:
-        beside |= _minibatch(content, instruction, client)
         log = agreed()
         if log.committed.seq and not instruction.coin:
             last = layout.arrays(log.state[MODEL], layout.exact(model))
-            previous = _ask(app, beside, name, last, instruction, layout).signal
+            told = beside | _minibatch(content, instruction, client)
+            previous = _ask(app, told, name, last, instruction, layout).signal
+        beside |= _minibatch(content, instruction, client)
     answer = _ask(app, beside, name, model, instruction, layout)
     # Not earlier if nobody needs it: it makes vectors, and the app may have as many of its own.
     log = log or agreed()
@@ -147,16 +155,15 @@ def take_turn(
         payload = pack(encoded, support if turn.first else None)
     payload += answer.exact
     position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
-    about = Reply(client, position.seq, position.digest, *info)
-    answer.beside[answer.name] = reply_record(about.pack(payload))
-    reply = reply_message(filled(RecordDict, answer.beside), message)
+    about = Reply(client, position.seq, position.digest, *info).pack(payload)
+    said = {**answer.beside, answer.name: reply_record(about)}
     journal.sent(position, instruction.round)
     ClientLog(log.epoch, log.committed, log.state, Pending(position, encoded, private)).store(
         records
     )
     if shadow is not None:
         shadow.store(records)
-    return reply
+    return reply_message(filled(RecordDict, said), message)
 
 
 def _plan_of(instruction: Instruction, model: ArrayRecord) -> Plan:
@@ -200,8 +207,8 @@ def _ask(
     layout: Layout,
 ) -> Answer:
     """Run the app on a model and the records beside it, and return what it says."""
-    # A record of the app's own: some put what they return into the one that they were given.
-    own = filled(ArrayRecord, entries(model).copy())
+    # Of the app's own: some write what they return into the record or arrays that they were given.
+    own = copy_record(model)
     reply: object = app(filled(RecordDict, {**beside, name: own}))
     if not isinstance(reply, Message):
         raise ProtocolError(

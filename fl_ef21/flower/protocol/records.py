@@ -21,6 +21,7 @@ OURS: Final = "fl_ef21"
 """What names of records of this library begin with."""
 
 Record = TypeVar("Record", ArrayRecord, ConfigRecord, MetricRecord, RecordDict)
+Values = TypeVar("Values", ArrayRecord, ConfigRecord, MetricRecord)
 
 _EMPTY: Final[dict[type[Any], dict[str, Any]]] = {
     kind: dict(kind().__dict__) for kind in (ArrayRecord, ConfigRecord, MetricRecord, RecordDict)
@@ -122,7 +123,14 @@ def _message(content: RecordDict, about: dict[str, Any]) -> Message:
 
 def copy_records(records: RecordDict) -> RecordDict:
     """Return a copy of all records; what nobody can change is shared: live arrays, bytes."""
-    return filled(RecordDict, {name: _copy(record) for name, record in entries(records).items()})
+    return filled(
+        RecordDict, {name: copy_record(record) for name, record in entries(records).items()}
+    )
+
+
+def own_records(state: RecordDict) -> dict[str, Any]:
+    """Return this library's records in ``context.state`` by name."""
+    return {name: r for name, r in entries(state).items() if name.startswith(OURS)}
 
 
 def copy_state(state: RecordDict) -> RecordDict:
@@ -133,16 +141,16 @@ def copy_state(state: RecordDict) -> RecordDict:
     copied = dict(entries(state))
     for name, record in copied.items():
         if not name.startswith(OURS):
-            copied[name] = _copy(record)
+            copied[name] = copy_record(record)
     return filled(RecordDict, copied)
 
 
-def _copy(
-    record: ArrayRecord | ConfigRecord | MetricRecord,
-) -> ArrayRecord | ConfigRecord | MetricRecord:
+def copy_record(record: Values) -> Values:
+    """Return a copy of a record; what nobody can change is shared: live arrays, bytes."""
     held = entries(record)
     if isinstance(record, ArrayRecord):
-        return filled(ArrayRecord, {name: _copy_array(array) for name, array in held.items()})
+        arrays = {name: _copy_array(array) for name, array in held.items()}
+        return filled(ArrayRecord, arrays)
     copied = {name: v.copy() if isinstance(v, list) else v for name, v in held.items()}
     if isinstance(record, ConfigRecord):
         return filled(ConfigRecord, copied)

@@ -1,11 +1,13 @@
 """The automatic step size in a run: which rule, which model is kept, what is compared with what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from logging import WARNING
 from typing import Any, Final
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
+from flwr.common import log
 from numpy.typing import NDArray
 
 from fl_ef21.flower.server.checking import CheckedReply
@@ -18,6 +20,10 @@ from fl_ef21.theory.automatic_sampled import SampledStepSize
 
 WITHOUT_CONSTANTS: Final = 1e-6
 """First γ where nothing is known: it grows tenfold a round until it is felt."""
+
+ENOUGH: Final = 5
+"""Rounds in a row with a loss missing, after which the rule does without: a lost reply is no reason
+to leave the better rule, a client that is gone is one."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,9 @@ class AutomaticSteps:
     """Judges every round by the clients' losses.
 
     With noise by :class:`NoisyStepSize`, otherwise with some of the clients by
-    :class:`SampledStepSize`, and with all by :class:`AutomaticStepSize`. Mutable: it remembers the
-    model that is kept, and the estimate that the last step went along.
+    :class:`SampledStepSize`, and with all by :class:`AutomaticStepSize`, unless a loss is missing
+    round after round. Mutable: it remembers the model that is kept, and the estimate that the last
+    step went along.
 
     Parameters
     ----------
@@ -69,6 +76,7 @@ class AutomaticSteps:
         self.is_whole = participation == 1 and not noisy
         self._whole_state = self.whole.start()
         self._by_client_state: Any = self.by_client.start()
+        self._missing = 0
         self._kept: ArrayRecord | None = None
         self._along: NDArray[np.float64] | None = None
 
@@ -78,7 +86,12 @@ class AutomaticSteps:
         along = {} if self._along is None else {"along": self._along}
         rule = Snapshot(
             along,
-            {"whole": self._whole_state.as_dict(), "by_client": self._by_client_state.as_dict()},
+            {
+                "whole": self._whole_state.as_dict(),
+                "by_client": self._by_client_state.as_dict(),
+                "is_whole": self.is_whole,
+                "missing": self._missing,
+            },
         )
         return join({"rule": rule, "kept": Snapshot(kept)})
 
@@ -87,6 +100,7 @@ class AutomaticSteps:
         rule, kept = snapshot.within("rule"), snapshot.within("kept").arrays
         self._whole_state = type(self._whole_state).from_dict(rule.values["whole"])
         self._by_client_state = type(self._by_client_state).from_dict(rule.values["by_client"])
+        self.is_whole, self._missing = rule.values["is_whole"], rule.values["missing"]
         self._along = rule.arrays.get("along")
         self._kept = ArrayRecord({n: Array(a) for n, a in kept.items()}) if kept else None
 
@@ -98,13 +112,17 @@ class AutomaticSteps:
         ValueError
             If no client has ever reported a loss.
         """
+        if not this.replies:
+            return this.arrays, 0.0  # nobody has said anything of this model
         told = with_losses(this.replies)
         if not told and self._kept is None:
             raise ValueError(
                 "step_size='auto' needs the clients' losses: let the app return the metric 'loss', "
                 "its mean loss at the model that it was sent; or give a number"
             )
-        if not told or (self.is_whole and not (this.complete and len(told) == len(this.replies))):
+        if self.is_whole:
+            self._note_missing(this, told)
+        if not told or self._missing:
             # Some loss is missing: the step goes on as it is, from where the round was.
             self._kept, self._along = this.arrays, this.direction
             state = self._whole_state if self.is_whole else self._by_client_state
@@ -115,6 +133,24 @@ class AutomaticSteps:
         if verdict.step_size > 0:
             self._along = this.direction
         return this.arrays if verdict.accepted else self._kept, verdict.step_size
+
+    def _note_missing(self, this: Round, told: Sequence[Told]) -> None:
+        """Count the rounds in a row in which some loss is missing; after some, do without."""
+        complete = this.complete and len(told) == len(this.replies)
+        self._missing = 0 if complete else self._missing + 1
+        if self._missing < ENOUGH:
+            return
+        log(
+            WARNING,
+            "in %d rounds in a row some client has not reported its loss; from here on the "
+            "automatic step size compares each client's losses by themselves",
+            self._missing,
+        )
+        whole = self._whole_state
+        self._by_client_state = replace(
+            self._by_client_state, step_size=whole.step_size, searching=whole.searching
+        )
+        self.is_whole, self._missing = False, 0
 
     def _judge_whole(self, this: Round, told: Sequence[Told]) -> Verdict:
         along = self._along

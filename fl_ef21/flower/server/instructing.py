@@ -119,11 +119,25 @@ class Terms:
 
 @dataclass(frozen=True)
 class RollCall:
-    """What was sent and received, and one text for every node that did not give its key."""
+    """What came of asking nodes for their keys.
+
+    Attributes
+    ----------
+    sent, received : MessageSize
+        All calls and answers, in bytes.
+    errors : tuple of str
+        One text for every node that did not give its key.
+    asked : tuple of int
+        The nodes.
+    answered : frozenset of int
+        Those that have answered, in whatever way.
+    """
 
     sent: MessageSize
     received: MessageSize
     errors: tuple[str, ...]
+    asked: tuple[int, ...] = ()
+    answered: frozenset[int] = frozenset()
 
 
 NO_ROLL_CALL: Final = RollCall(MessageSize(), MessageSize(), ())
@@ -154,12 +168,13 @@ def call_roll(
     asked = [node for node in nodes if ledger.client_of(node) is None]
     if not asked:
         return NO_ROLL_CALL
-    nobody_known = len(asked) == len(nodes)
+    nobody_known = not len(ledger) and not ledger.names.by_node()
     sent = received = MessageSize()
+    answered: set[int] = set()
     for _ in range(CALLS if nobody_known else 1):
         calls = [terms.instruct(ledger, server_round, node, RecordDict()) for node in asked]
         replies = list(grid.send_and_receive(calls, timeout=timeout))
-        errors = _note_keys(ledger, server_round, nodes, calls, replies)
+        errors = _note_keys(ledger, server_round, nodes, calls, replies, answered)
         sent, received = sent + measure(calls), received + measure(replies)
         all_err = len(errors) == len(asked) == len(replies)
         if not all_err:
@@ -168,7 +183,7 @@ def call_roll(
         raise ProtocolError(f"{NO_MOD} (a client says: {next(iter(errors.values()))})")
     for text in errors.values():
         log(WARNING, "configure_train: %s", text)
-    return RollCall(sent, received, tuple(errors.values()))
+    return RollCall(sent, received, tuple(errors.values()), tuple(asked), frozenset(answered))
 
 
 def _note_keys(
@@ -177,8 +192,12 @@ def _note_keys(
     nodes: Sequence[int],
     calls: Sequence[Message],
     replies: Sequence[Message],
+    answered: set[int],
 ) -> dict[int, str]:
-    """Note the keys in the answers to a roll call; return a text for each node without one."""
+    """Note the keys in the answers to a roll call; return a text for each node without one.
+
+    Nodes that have answered at all are added to ``answered``.
+    """
     asked = [call.metadata.dst_node_id for call in calls]
     errors = {node: f"node {node}: no answer to the roll call" for node in asked}
     nodes_by_call = {call.metadata.message_id: call.metadata.dst_node_id for call in calls}
@@ -186,6 +205,7 @@ def _note_keys(
         node = nodes_by_call.get(reply.metadata.reply_to_message_id)
         if node is None:
             continue
+        answered.add(node)
         try:
             if reply.has_error():
                 raise ProtocolError(str(reply.error.reason))

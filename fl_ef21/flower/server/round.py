@@ -38,6 +38,8 @@ class OpenRound:
         The messages as they were handed to the Grid, which writes their ids into them.
     nodes : sequence of int
         All nodes that were connected, drawn or not.
+    nobody_drawn : bool
+        Whether chance, and nothing else, has left all clients out.
     errors : tuple of str
         What went wrong before the round's replies.
     downlink, uplink : MessageSize
@@ -50,6 +52,7 @@ class OpenRound:
     arrays: ArrayRecord
     instructions: Sequence[Message]
     nodes: Sequence[int]
+    nobody_drawn: bool
     errors: tuple[str, ...]
     downlink: MessageSize
     uplink: MessageSize

@@ -21,6 +21,7 @@ from fl_ef21.flower.protocol.policy import LayerPolicy
 from fl_ef21.flower.protocol.records import filled, metadata
 from fl_ef21.flower.protocol.seeding import UNUSED, coin_generator, sampling_generator
 from fl_ef21.flower.server.automatic import Round
+from fl_ef21.flower.server.broadcast import Update
 from fl_ef21.flower.server.checking import CheckedReply
 from fl_ef21.flower.server.checkpoints import Checkpoints
 from fl_ef21.flower.server.clients import UnknownClientError
@@ -139,6 +140,7 @@ class Rounds(FedAvg):
         roll, by_name = NO_ROLL_CALL, self.needs_names or self.shares.are_individual
         if count < len(asked) or by_name:
             roll = call_roll(self._terms, ledger, server_round, asked, grid, self._timeout)
+            self.patience.note(server_round, roll.asked, roll.answered)
         strangers: tuple[str, ...] = ()
         if by_name:
             asked, strangers = self._known(ledger, asked)
@@ -158,6 +160,7 @@ class Rounds(FedAvg):
             arrays=arrays,
             instructions=instructions,
             nodes=nodes,
+            nobody_drawn=not drawn and any(map(ledger.client_of, asked)),
             errors=roll.errors + strangers,
             downlink=roll.sent + measure(instructions),
             uplink=roll.received,
@@ -198,9 +201,9 @@ class Rounds(FedAvg):
         self._journal.received(ledger, this.number, received)
         self.history.append(history_row(this, received, self.step_size))
         metrics = aggregate_metrics(received, self.train_metrics_aggr_fn, self.weighted_by_key)
-        # A round that drew nobody steps along what is remembered, as EF21-PP does. A round whose
-        # replies were all lost or bad is no such round: something is wrong, and the model waits.
-        if this.instructions and len(received.applied) < self.min_replies:
+        # A round that drew nobody steps along what is remembered, as EF21-PP does. A round that
+        # could ask nobody, or whose replies were lost or bad, is no such round: the model waits.
+        if not this.nobody_drawn and len(received.applied) < self.min_replies:
             log(
                 ERROR,
                 "aggregate_train: %d replies were accepted, and %d are needed; the model stays as "
@@ -225,7 +228,9 @@ class Rounds(FedAvg):
         model = RecordDict({self.arrayrecord_key: arrays, self.configrecord_key: config})
         instructions = []
         for node in [message.metadata.dst_node_id for message in messages]:
-            share = self._share(self.ledger, [node], 0, arrays)
+            # Nothing is compressed for it, so nothing of a client's own has to be known.
+            update = self._update_for(self.ledger, node, arrays)
+            share = Share(self.compressor, update=update)
             instructions.append(
                 self._terms.instruct(
                     self.ledger, server_round, node, model, share, MessageType.EVALUATE
@@ -318,8 +323,12 @@ class Rounds(FedAvg):
         compressor = self.compressor_of(client).for_client(place, len(drawn))
         if self._warmth < 1:
             compressor = compressor.widened(self._warmth)
-        update = self.model.update_for(client, ledger.layout.exact(arrays))
+        update = self._update_for(ledger, drawn[place], arrays)
         return Share(compressor, self.scale_of(client), update)
+
+    def _update_for(self, ledger: Ledger, node: int, arrays: ArrayRecord) -> Update | None:
+        client = ledger.client_of(node) or ""
+        return self.model.update_for(client, ledger.layout.exact(arrays))
 
     def _note_answers(self, this: OpenRound, ledger: Ledger, received: Received) -> None:
         """Note who is silent, and who holds this round's model; of others nothing is known."""
