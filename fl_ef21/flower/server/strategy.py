@@ -316,6 +316,7 @@ class ErrorFeedbackStrategy(Rounds):
         self.history, self.ledger, self._timeout, self._done = [], None, timeout, 0
         self.patience = Patience()
         self.model.restart()
+        self._rules.norms.restart()
         self._settled = None
         self._settle(layout)
 
