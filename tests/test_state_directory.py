@@ -1,5 +1,7 @@
 """Clients that keep their log on disk: across processes, and beside damage."""
 
+import json
+
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
@@ -12,7 +14,7 @@ from quadratic_federation import (
 
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.client.state_directory import StateDirectory
-from fl_ef21.flower.storage import ArchiveError, file_name, load, save
+from fl_ef21.flower.storage import ArchiveError, archive, file_name, load, save
 from fl_ef21.methods import Snapshot
 
 
@@ -126,6 +128,32 @@ def test_archives_say_what_they_are(tmp_path):
     with pytest.raises(ArchiveError, match="holds a cake, not a pie"):
         load(path, "pie")
     assert [p.name for p in tmp_path.iterdir()] == ["a"]  # no temporary file is left
+
+
+@pytest.mark.parametrize("key", ["bytes", "$bytes", "$$bytes", "$", "names"])
+def test_a_key_of_any_name_stays_one(tmp_path, key):
+    values = {"a": {key: 3}, "b": {key: "00"}, "c": [{key: b"\x00"}], key: b"\xff"}
+    save(tmp_path / "a", "cake", Snapshot({}, values))
+    assert load(tmp_path / "a", "cake").values == values
+
+
+def test_an_archive_of_the_first_version_is_still_read(tmp_path):
+    about = {"kind": "cake", "format": 1, "names": ["x"]}
+    text = json.dumps({**about, "values": {"b": {"bytes": "01"}, "$": 2, "l": [[3, {"n": None}]]}})
+    path = tmp_path / "a.npz"
+    np.savez(path, **{"array-0": np.arange(3), "about": np.frombuffer(text.encode(), np.uint8)})
+    found = load(path, "cake")
+    assert found.values == {"b": b"\x01", "$": 2, "l": [[3, {"n": None}]]}
+    assert found.arrays["x"].tolist() == [0, 1, 2]
+
+
+def test_an_archive_of_a_later_version_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "FORMAT", 3)
+    monkeypatch.setitem(archive._BYTES, 3, "$bytes")
+    save(tmp_path / "a", "cake", Snapshot({}, {}))
+    monkeypatch.undo()
+    with pytest.raises(ArchiveError, match="has format 3, and this version of fl-ef21 reads up to"):
+        load(tmp_path / "a", "cake")
 
 
 def test_clients_have_files_of_their_own():
