@@ -21,7 +21,9 @@ from fl_ef21 import (
     TopK,
 )
 from fl_ef21.engine import InProcessGrid, partition_configs
-from fl_ef21.flower.server.checkpoints import CheckpointError
+from fl_ef21.flower.server.checkpoints import KIND, CheckpointError, read_checkpoint
+from fl_ef21.flower.storage import save
+from fl_ef21.methods import Snapshot
 from fl_ef21.methods.server import Adam
 from fl_ef21.theory import Constants
 
@@ -187,6 +189,79 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, other, message):
     start(federation(), strategy(checkpoint_dir=tmp_path), rounds=2)
     with pytest.raises(CheckpointError, match=message):
         start(federation(), strategy(**other), resume_from=tmp_path)
+
+
+AUTO = {"step_size": "auto"}
+THEORY = {"step_size": "theory", "constants": Constants(2.0, [2.0] * CLIENTS)}
+
+
+@pytest.mark.parametrize(
+    ("make", "first", "then", "message"),
+    [
+        (strategy, AUTO, {**AUTO, "stochastic": True}, "stochastic 'False', not 'True'"),
+        (strategy, AUTO, {**AUTO, "fraction_train": 0.6}, r"fraction_train '1\.0', not '0\.6'"),
+        (
+            strategy,
+            THEORY,
+            {**THEORY, "constants": Constants(3.0, [2.0, 2.0, 2.0, 2.0, 7.0])},
+            r"constants 'L 2, L_i 5 from 2 to 2 .*', not 'L 3, L_i 5 from 2 to 7",
+        ),
+        (
+            strategy,
+            THEORY,
+            {**THEORY, "constants": Constants(2.0, [2.0] * CLIENTS, mu=0.1)},
+            r"constants 'L 2, .*', not 'L 2, ",
+        ),
+        (
+            strategy,
+            {"probabilities": [0.5] * CLIENTS},
+            {"probabilities": [0.5] * 4 + [0.7]},
+            r"probabilities '5 from 0\.5 to 0\.5 .*', not '5 from 0\.5 to 0\.7",
+        ),
+        (
+            lambda **k: EF21(TopK(k=1), constants=THEORY["constants"], **COMMON, **k),
+            {"budget": 10},
+            {"budget": 20},
+            "budget '10', not '20'",
+        ),
+        (
+            lambda **k: EF21W(TOP, **COMMON, **k),
+            {"smoothness": [1.0] * CLIENTS},
+            {"smoothness": [1.0, 2.0, 3.0, 4.0, 5.0]},
+            "smoothness '5 from 1 to 1 .*', not '5 from 1 to 5 ",
+        ),
+        (
+            lambda **k: EF21W(TOP, **COMMON, **k),
+            {"smoothness": [1.0] * CLIENTS},
+            {"smoothness": "reported"},
+            "smoothness '5 from 1 to 1 .*', not 'reported'",
+        ),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_settings(tmp_path, make, first, then, message):
+    start(federation(), make(checkpoint_dir=tmp_path, **first), rounds=2)
+    with pytest.raises(CheckpointError, match=message):
+        start(federation(), make(**then), resume_from=tmp_path)
+    start(federation(), make(**first), rounds=3, resume_from=tmp_path)
+
+
+def test_settings_that_make_no_difference_may_change(tmp_path):
+    start(federation(), strategy(checkpoint_dir=tmp_path, **THEORY), rounds=2)
+    nearly = {**THEORY, "constants": Constants(2.0 + 1e-12, [2.0 + 1e-12] * CLIENTS)}
+    start(federation(), strategy(**nearly), rounds=3, resume_from=tmp_path)
+    plain = tmp_path / "plain"
+    start(federation(), strategy(checkpoint_dir=plain, constants=THEORY["constants"]), rounds=2)
+    start(federation(), strategy(stochastic=True), rounds=3, resume_from=plain)
+
+
+def test_what_an_earlier_version_has_not_written_down_is_not_compared(tmp_path):
+    start(federation(), strategy(checkpoint_dir=tmp_path), rounds=2)
+    path, found = read_checkpoint(tmp_path)
+    known = {k: v for k, v in found.values["identity"].items() if k != "budget"}
+    save(path, KIND, Snapshot(found.arrays, {**found.values, "identity": known}))
+    start(federation(), strategy(), rounds=3, resume_from=tmp_path)
+    with pytest.raises(CheckpointError, match="seed '0', not '1'"):
+        start(federation(), strategy(seed=1), resume_from=tmp_path)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

@@ -38,6 +38,8 @@ from fl_ef21.flower.server.resuming import (
     of_arrays,
     of_history,
     resume,
+    told,
+    told_constants,
 )
 from fl_ef21.flower.server.round import OpenRound
 from fl_ef21.flower.server.rounds import Rounds
@@ -54,6 +56,9 @@ from fl_ef21.theory import Constants
 
 Callback = Callable[[RoundRecord, ArrayRecord], None]
 EvaluateFn = Callable[[int, ArrayRecord], MetricRecord | None]
+
+UNUSED: Final = "not used"
+"""Of a setting that makes no difference in a run."""
 
 TIMEOUT: Final = 600.0
 """Seconds that a round waits for replies; FedAvg's hour would be paid for every lost client."""
@@ -187,6 +192,7 @@ class ErrorFeedbackStrategy(Rounds):
             stochastic = signal == "update" or method.expects_noise
         downlink = downlinks.from_text(downlink) if isinstance(downlink, str) else downlink
         self.steps = Steps(step_size, constants, method, downlink, noisy=stochastic)
+        self.budget = budget
         self.signal = signal
         self.seed = _checked_seed(seed)
         self.history: list[RoundRecord] = []
@@ -308,6 +314,10 @@ class ErrorFeedbackStrategy(Rounds):
         """Return what a strategy of its own remembers, for a checkpoint."""
         return Snapshot()
 
+    def own_settings(self) -> Mapping[str, object]:
+        """Return the settings of a strategy of its own with which alone a run may go on."""
+        return {}
+
     def restore_own(self, snapshot: Snapshot) -> None:
         """Take what :meth:`own_snapshot` has returned."""
 
@@ -362,13 +372,21 @@ class ErrorFeedbackStrategy(Rounds):
         return found.arrays
 
     def _identity(self, layout: Layout) -> Snapshot:
+        steps, probabilities = self.steps, self.shares.probabilities
+        known = steps.constants if steps.uses_constants or self.budget is not None else None
         settings = {
             "strategy": type(self).__name__,
             "method": self.method,
             "compressor": self.compressor,
             "server": self.model.server,
             "downlink": self.model.downlink,
-            "step_size": self.steps.rule,
+            "step_size": steps.rule,
+            # What does not count in this run may change.
+            "stochastic": steps.noisy if steps.rule == "auto" else UNUSED,
+            "constants": UNUSED if known is None else told_constants(known),
+            "budget": self.budget,
+            "fraction_train": self.fraction_train,
+            "probabilities": UNUSED if probabilities is None else told(probabilities),
             "scope": self.policy.scope,
             "exact_below": self.policy.exact_below,
             "layers": self.policy.text,
@@ -377,7 +395,7 @@ class ErrorFeedbackStrategy(Rounds):
             "seed": self.seed,
             "mirror": self._mirroring.kind,
         }
-        return identity(layout, settings)
+        return identity(layout, {**settings, **self.own_settings()})
 
 
 def _checked_warmup(rounds: object, compressor: Compressor) -> int:
