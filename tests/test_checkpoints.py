@@ -1,6 +1,9 @@
 """A server that stops anywhere and goes on: the same run, bit for bit."""
 
+import shutil
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +24,8 @@ from fl_ef21 import (
     TopK,
 )
 from fl_ef21.engine import InProcessGrid, partition_configs
-from fl_ef21.flower.server.checkpoints import KIND, CheckpointError, read_checkpoint
+from fl_ef21.flower.protocol.records import copy_records
+from fl_ef21.flower.server.checkpoints import KIND, CheckpointError, Checkpoints, read_checkpoint
 from fl_ef21.flower.storage import save
 from fl_ef21.methods import Snapshot
 from fl_ef21.methods.server import Adam
@@ -143,6 +147,92 @@ def test_clients_that_are_ahead_of_an_older_checkpoint_join_again(tmp_path):
     start(grid, ef21, rounds=8, resume_from=sparse)
     assert all(ack.seq == 5 for ack in ef21.ledger.joined().values())
     assert sum(row.rejections for row in ef21.history) == 0
+
+
+def in_folder(folder):
+    return sorted(int(path.stem.removeprefix("round-")) for path in folder.glob("*.checkpoint"))
+
+
+def only_aside(folder):
+    (found,) = folder.glob("before-*")
+    return found
+
+
+def from_afar(grid, ef21, rounds, **kwargs):
+    arrays = ArrayRecord({"x": Array(np.full(DIMENSION, 100.0))})
+    return ef21.start(grid, arrays, num_rounds=rounds, **kwargs).arrays["x"].numpy()
+
+
+@pytest.mark.parametrize("mirror", ["ram", "disk"])
+def test_a_new_run_in_a_used_folder_keeps_both_runs(tmp_path, caplog, mirror):
+    make = partial(strategy, mirror=mirror)
+    old, new = federation(), federation()
+    start(old, make(checkpoint_dir=tmp_path), rounds=8)
+    expected_old = start(federation(), make(), rounds=10).arrays["x"].numpy()
+    expected_new = from_afar(federation(), make(), 6)
+
+    caplog.clear()
+    from_afar(new, make(checkpoint_dir=tmp_path), 3)
+    aside = only_aside(tmp_path)
+    assert in_folder(tmp_path) == [2, 3]
+    assert in_folder(aside) == [7, 8]
+    assert f"the last one after round 8; they are in {aside} now" in caplog.text
+    found = from_afar(new, make(checkpoint_dir=tmp_path), 6, resume_from=tmp_path)
+    assert found.tobytes() == expected_new.tobytes()
+
+    result = start(old, make(checkpoint_dir=aside), rounds=10, resume_from=aside)
+    assert result.arrays["x"].numpy().tobytes() == expected_old.tobytes()
+    assert list(aside.glob("before-*")) == []
+
+
+@pytest.mark.parametrize("mirror", ["ram", "disk"])
+@pytest.mark.parametrize("within", [True, False], ids=["in the folder", "from elsewhere"])
+def test_a_run_that_goes_back_keeps_what_came_later(tmp_path, mirror, within):
+    folder, make = tmp_path / "checkpoints", partial(strategy, mirror=mirror)
+    grid = federation()
+    start(grid, make(checkpoint_dir=folder), rounds=6)
+    older = folder / "round-000000005.checkpoint"
+    if not within:
+        older = Path(shutil.copy(older, tmp_path))
+        start(grid, make(checkpoint_dir=folder), rounds=20, resume_from=folder)
+    last = in_folder(folder)[-1]
+    expected = start(federation(), make(), rounds=last + 2).arrays["x"].numpy()
+    states = {node: copy_records(context.state) for node, context in grid.contexts.items()}
+
+    start(federation(), make(checkpoint_dir=folder), rounds=8, resume_from=older)
+    aside = only_aside(folder)
+    assert in_folder(folder) == [7, 8]
+    assert in_folder(aside) == ([6] if within else [19, 20])
+
+    for node, context in grid.contexts.items():
+        context.state = states[node]
+    result = start(grid, make(checkpoint_dir=aside), rounds=last + 2, resume_from=aside)
+    assert result.arrays["x"].numpy().tobytes() == expected.tobytes()
+
+
+def test_two_new_runs_in_one_second_are_set_aside_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("time.strftime", lambda *_: "before-now")
+    for _ in range(3):
+        start(federation(), strategy(checkpoint_dir=tmp_path), rounds=1)
+    assert sorted(path.name for path in tmp_path.glob("before-*")) == ["before-now", "before-now-2"]
+
+
+def test_nothing_is_moved_where_no_round_is_run(tmp_path):
+    start(federation(), strategy(checkpoint_dir=tmp_path), rounds=4)
+    start(federation(), strategy(checkpoint_dir=tmp_path), rounds=0)
+    older = tmp_path / "round-000000003.checkpoint"
+    start(federation(), strategy(checkpoint_dir=tmp_path), rounds=3, resume_from=older)
+    with pytest.raises(CheckpointError, match="seed"):
+        start(federation(), strategy(checkpoint_dir=tmp_path, seed=1), resume_from=older)
+    assert in_folder(tmp_path) == [3, 4]
+    assert list(tmp_path.glob("before-*")) == []
+
+
+def test_a_checkpoint_never_removes_itself_nor_a_later_one(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for number in (20, 3, 4, 5):
+        checkpoints.write(number, Snapshot())
+    assert in_folder(tmp_path) == [4, 5, 20]
 
 
 def test_mirrors_that_were_lost_start_the_log_anew(tmp_path, caplog):

@@ -33,6 +33,8 @@ class Resumed:
         Its file.
     snapshot : Snapshot
         All of it, by part.
+    epoch : bytes
+        Of the log.
     round : int
         The last round that was finished.
     arrays : ArrayRecord
@@ -43,6 +45,7 @@ class Resumed:
 
     path: Path
     snapshot: Snapshot
+    epoch: bytes
     round: int
     arrays: ArrayRecord
     history: list[RoundRecord]
@@ -115,6 +118,7 @@ def resume(place: str | Path, expected: Snapshot) -> Resumed:
         return Resumed(
             path=path,
             snapshot=snapshot,
+            epoch=snapshot.values["ledger"]["epoch"],
             round=int(snapshot.values[HISTORY]["round"]),
             arrays=to_arrays(snapshot.within(MODEL).arrays),
             history=[_row(row) for row in rows],
