@@ -1,6 +1,9 @@
 """A server that stops anywhere and goes on: the same run, bit for bit."""
 
+import shutil
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +24,10 @@ from fl_ef21 import (
     TopK,
 )
 from fl_ef21.engine import InProcessGrid, partition_configs
-from fl_ef21.flower.server.checkpoints import CheckpointError
+from fl_ef21.flower.protocol.records import copy_records
+from fl_ef21.flower.server.checkpoints import KIND, CheckpointError, Checkpoints, read_checkpoint
+from fl_ef21.flower.storage import save
+from fl_ef21.methods import Snapshot
 from fl_ef21.methods.server import Adam
 from fl_ef21.theory import Constants
 
@@ -143,6 +149,92 @@ def test_clients_that_are_ahead_of_an_older_checkpoint_join_again(tmp_path):
     assert sum(row.rejections for row in ef21.history) == 0
 
 
+def in_folder(folder):
+    return sorted(int(path.stem.removeprefix("round-")) for path in folder.glob("*.checkpoint"))
+
+
+def only_aside(folder):
+    (found,) = folder.glob("before-*")
+    return found
+
+
+def from_afar(grid, ef21, rounds, **kwargs):
+    arrays = ArrayRecord({"x": Array(np.full(DIMENSION, 100.0))})
+    return ef21.start(grid, arrays, num_rounds=rounds, **kwargs).arrays["x"].numpy()
+
+
+@pytest.mark.parametrize("mirror", ["ram", "disk"])
+def test_a_new_run_in_a_used_folder_keeps_both_runs(tmp_path, caplog, mirror):
+    make = partial(strategy, mirror=mirror)
+    old, new = federation(), federation()
+    start(old, make(checkpoint_dir=tmp_path), rounds=8)
+    expected_old = start(federation(), make(), rounds=10).arrays["x"].numpy()
+    expected_new = from_afar(federation(), make(), 6)
+
+    caplog.clear()
+    from_afar(new, make(checkpoint_dir=tmp_path), 3)
+    aside = only_aside(tmp_path)
+    assert in_folder(tmp_path) == [2, 3]
+    assert in_folder(aside) == [7, 8]
+    assert f"the last one after round 8; they are in {aside} now" in caplog.text
+    found = from_afar(new, make(checkpoint_dir=tmp_path), 6, resume_from=tmp_path)
+    assert found.tobytes() == expected_new.tobytes()
+
+    result = start(old, make(checkpoint_dir=aside), rounds=10, resume_from=aside)
+    assert result.arrays["x"].numpy().tobytes() == expected_old.tobytes()
+    assert list(aside.glob("before-*")) == []
+
+
+@pytest.mark.parametrize("mirror", ["ram", "disk"])
+@pytest.mark.parametrize("within", [True, False], ids=["in the folder", "from elsewhere"])
+def test_a_run_that_goes_back_keeps_what_came_later(tmp_path, mirror, within):
+    folder, make = tmp_path / "checkpoints", partial(strategy, mirror=mirror)
+    grid = federation()
+    start(grid, make(checkpoint_dir=folder), rounds=6)
+    older = folder / "round-000000005.checkpoint"
+    if not within:
+        older = Path(shutil.copy(older, tmp_path))
+        start(grid, make(checkpoint_dir=folder), rounds=20, resume_from=folder)
+    last = in_folder(folder)[-1]
+    expected = start(federation(), make(), rounds=last + 2).arrays["x"].numpy()
+    states = {node: copy_records(context.state) for node, context in grid.contexts.items()}
+
+    start(federation(), make(checkpoint_dir=folder), rounds=8, resume_from=older)
+    aside = only_aside(folder)
+    assert in_folder(folder) == [7, 8]
+    assert in_folder(aside) == ([6] if within else [19, 20])
+
+    for node, context in grid.contexts.items():
+        context.state = states[node]
+    result = start(grid, make(checkpoint_dir=aside), rounds=last + 2, resume_from=aside)
+    assert result.arrays["x"].numpy().tobytes() == expected.tobytes()
+
+
+def test_two_new_runs_in_one_second_are_set_aside_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("time.strftime", lambda *_: "before-now")
+    for _ in range(3):
+        start(federation(), strategy(checkpoint_dir=tmp_path), rounds=1)
+    assert sorted(path.name for path in tmp_path.glob("before-*")) == ["before-now", "before-now-2"]
+
+
+def test_nothing_is_moved_where_no_round_is_run(tmp_path):
+    start(federation(), strategy(checkpoint_dir=tmp_path), rounds=4)
+    start(federation(), strategy(checkpoint_dir=tmp_path), rounds=0)
+    older = tmp_path / "round-000000003.checkpoint"
+    start(federation(), strategy(checkpoint_dir=tmp_path), rounds=3, resume_from=older)
+    with pytest.raises(CheckpointError, match="seed"):
+        start(federation(), strategy(checkpoint_dir=tmp_path, seed=1), resume_from=older)
+    assert in_folder(tmp_path) == [3, 4]
+    assert list(tmp_path.glob("before-*")) == []
+
+
+def test_a_checkpoint_never_removes_itself_nor_a_later_one(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for number in (20, 3, 4, 5):
+        checkpoints.write(number, Snapshot())
+    assert in_folder(tmp_path) == [4, 5, 20]
+
+
 def test_mirrors_that_were_lost_start_the_log_anew(tmp_path, caplog):
     grid = federation()
     start(grid, strategy(checkpoint_dir=tmp_path, mirror="disk"), rounds=4)
@@ -187,6 +279,79 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, other, message):
     start(federation(), strategy(checkpoint_dir=tmp_path), rounds=2)
     with pytest.raises(CheckpointError, match=message):
         start(federation(), strategy(**other), resume_from=tmp_path)
+
+
+AUTO = {"step_size": "auto"}
+THEORY = {"step_size": "theory", "constants": Constants(2.0, [2.0] * CLIENTS)}
+
+
+@pytest.mark.parametrize(
+    ("make", "first", "then", "message"),
+    [
+        (strategy, AUTO, {**AUTO, "stochastic": True}, "stochastic 'False', not 'True'"),
+        (strategy, AUTO, {**AUTO, "fraction_train": 0.6}, r"fraction_train '1\.0', not '0\.6'"),
+        (
+            strategy,
+            THEORY,
+            {**THEORY, "constants": Constants(3.0, [2.0, 2.0, 2.0, 2.0, 7.0])},
+            r"constants 'L 2, L_i 5 from 2 to 2 .*', not 'L 3, L_i 5 from 2 to 7",
+        ),
+        (
+            strategy,
+            THEORY,
+            {**THEORY, "constants": Constants(2.0, [2.0] * CLIENTS, mu=0.1)},
+            r"constants 'L 2, .*', not 'L 2, ",
+        ),
+        (
+            strategy,
+            {"probabilities": [0.5] * CLIENTS},
+            {"probabilities": [0.5] * 4 + [0.7]},
+            r"probabilities '5 from 0\.5 to 0\.5 .*', not '5 from 0\.5 to 0\.7",
+        ),
+        (
+            lambda **k: EF21(TopK(k=1), constants=THEORY["constants"], **COMMON, **k),
+            {"budget": 10},
+            {"budget": 20},
+            "budget '10', not '20'",
+        ),
+        (
+            lambda **k: EF21W(TOP, **COMMON, **k),
+            {"smoothness": [1.0] * CLIENTS},
+            {"smoothness": [1.0, 2.0, 3.0, 4.0, 5.0]},
+            "smoothness '5 from 1 to 1 .*', not '5 from 1 to 5 ",
+        ),
+        (
+            lambda **k: EF21W(TOP, **COMMON, **k),
+            {"smoothness": [1.0] * CLIENTS},
+            {"smoothness": "reported"},
+            "smoothness '5 from 1 to 1 .*', not 'reported'",
+        ),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_settings(tmp_path, make, first, then, message):
+    start(federation(), make(checkpoint_dir=tmp_path, **first), rounds=2)
+    with pytest.raises(CheckpointError, match=message):
+        start(federation(), make(**then), resume_from=tmp_path)
+    start(federation(), make(**first), rounds=3, resume_from=tmp_path)
+
+
+def test_settings_that_make_no_difference_may_change(tmp_path):
+    start(federation(), strategy(checkpoint_dir=tmp_path, **THEORY), rounds=2)
+    nearly = {**THEORY, "constants": Constants(2.0 + 1e-12, [2.0 + 1e-12] * CLIENTS)}
+    start(federation(), strategy(**nearly), rounds=3, resume_from=tmp_path)
+    plain = tmp_path / "plain"
+    start(federation(), strategy(checkpoint_dir=plain, constants=THEORY["constants"]), rounds=2)
+    start(federation(), strategy(stochastic=True), rounds=3, resume_from=plain)
+
+
+def test_what_an_earlier_version_has_not_written_down_is_not_compared(tmp_path):
+    start(federation(), strategy(checkpoint_dir=tmp_path), rounds=2)
+    path, found = read_checkpoint(tmp_path)
+    known = {k: v for k, v in found.values["identity"].items() if k != "budget"}
+    save(path, KIND, Snapshot(found.arrays, {**found.values, "identity": known}))
+    start(federation(), strategy(), rounds=3, resume_from=tmp_path)
+    with pytest.raises(CheckpointError, match="seed '0', not '1'"):
+        start(federation(), strategy(seed=1), resume_from=tmp_path)
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

@@ -464,6 +464,22 @@ def test_garbage_is_searched_as_before_once_a_run_has_ended(size, before, within
         gc.set_threshold(*usual)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["first out first", "last out first"])
+def test_garbage_is_searched_as_before_once_runs_that_overlap_have_ended(order):
+    usual = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    try:
+        runs = [seldom_searched(5), seldom_searched(5)]
+        for run in runs:
+            run.__enter__()
+        runs[order[0]].__exit__(None, None, None)
+        assert gc.get_threshold() == (SELDOM, 10, 10)
+        runs[order[1]].__exit__(None, None, None)
+        assert gc.get_threshold() == (700, 10, 10)
+    finally:
+        gc.set_threshold(*usual)
+
+
 def test_a_compressor_that_is_not_random_gets_no_generator():
     with pytest.raises(AttributeError, match="asked for normal"):
         UNUSED.normal()

@@ -220,6 +220,14 @@ def test_honest_messages_stay_within_the_bound():
     )
 
 
+def test_a_norm_bound_ends_with_its_run():
+    bounded = strategy(norm_bound=10.0)
+    run(SilentGrid(lambda *_: False), 3, bounded)
+    far = ArrayRecord({"x": Array(np.full(DIMENSION, 1e4))})
+    bounded.start(SilentGrid(lambda *_: False), far, num_rounds=3)
+    assert [row.clients for row in bounded.history] == [CLIENTS] * 3
+
+
 @pytest.mark.parametrize("bound", [1, 0.5, -3, float("inf"), float("nan"), "10"])
 def test_a_norm_bound_is_above_one(bound):
     with pytest.raises(ValueError, match="norm_bound="):

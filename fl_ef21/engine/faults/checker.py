@@ -102,7 +102,8 @@ class LogChecker:
         """Check the clients' half of I2."""
         folding = self.folding
         for place, context in self._grid.nodes.clients():
-            log, client = ClientLog.load(log_records(context)), client_key(context)
+            client = client_key(context)
+            log = ClientLog.load(log_records(context, ledger.epoch))
             if log is None or log.epoch != ledger.epoch:
                 continue
             if log.committed.seq:

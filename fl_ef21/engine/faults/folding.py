@@ -136,10 +136,9 @@ class Folding:
         if not about.seq:  # a roll call
             return
         node = message.metadata.src_node_id
-        log, place = (
-            ClientLog.load(log_records(self._grid.contexts[node])),
-            self._grid.nodes.place_of(node),
-        )
+        ledger, place = self._strategy.ledger, self._grid.nodes.place_of(node)
+        assert ledger is not None
+        log = ClientLog.load(log_records(self._grid.contexts[node], ledger.epoch))
         metrics = next(iter(message.content.metric_records.values()))
         examples = float(metrics["num-examples"])  # type: ignore[arg-type]
         sent = Sent(

@@ -79,7 +79,7 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
             return _roll_call(message, context, instruction)
         run = _train if kind == "train" else _evaluate
         client = client_key(context)
-        home = StateDirectory.of(context, client)
+        home = StateDirectory.of(context, client, instruction.epoch)
         records = context.state if home is None else home.load()
         reply = run(message, context, client, records, call_next, instruction)
         if home is not None:

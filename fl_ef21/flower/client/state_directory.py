@@ -1,5 +1,6 @@
 """A client's log in a folder of its own, for clients whose process or machine may stop."""
 
+import re
 from dataclasses import dataclass
 from logging import WARNING
 from pathlib import Path
@@ -19,19 +20,25 @@ KEY: Final = "state-dir"
 
 KIND: Final = "client state"
 
+KEPT: Final = 3
+"""Files of a client, the newest ones: of this run, and of others at the same time or before it."""
+
+_ENDING: Final = ".state"
+
 
 @dataclass(frozen=True)
 class StateDirectory:
     """Where a client keeps its log on disk, in place of ``context.state``.
 
-    Each client has one file, so that several may share a folder. It is replaced as a whole before
-    the reply is sent: after a power cut it holds the turn before or the last one, and the server's
-    next ack fits either.
+    Each client has one file for each epoch of a server's log, so that several clients and several
+    runs may share a folder: with one file for all runs, each turn in one of them would be a lost
+    state in the others. It is replaced as a whole before the reply is sent: after a power cut it
+    holds the turn before or the last one, and the server's next ack fits either.
 
     Attributes
     ----------
     path : pathlib.Path
-        The client's file.
+        The client's file in an epoch.
     client : str
         Its key.
     """
@@ -40,7 +47,7 @@ class StateDirectory:
     client: str
 
     @classmethod
-    def of(cls, context: Context, client: str) -> Self | None:
+    def of(cls, context: Context, client: str, epoch: bytes) -> Self | None:
         """Return the folder that a node is configured with; ``None`` if it keeps none.
 
         Raises
@@ -48,11 +55,11 @@ class StateDirectory:
         OSError
             If the folder is not there and cannot be made.
         """
-        folder = context.node_config.get(KEY) or context.run_config.get(KEY)
-        if not folder:
+        folder = folder_of(context)
+        if folder is None:
             return None
-        Path(str(folder)).mkdir(parents=True, exist_ok=True)
-        return cls(Path(str(folder)) / file_name(client, ".state"), client)
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder / file_name(client, f".{epoch.hex()}{_ENDING}"), client)
 
     def load(self) -> RecordDict:
         """Return the stored records; none if there is no file that can be used.
@@ -74,12 +81,41 @@ class StateDirectory:
     def save(self, records: RecordDict) -> None:
         """Replace the stored records by those of this library.
 
+        The first time in an epoch the oldest files of the client are removed, so that a few stay.
+
         Raises
         ------
         OSError
             If they cannot be written; what was stored before is still there.
         """
+        is_new = not self.path.exists()
         save(self.path, KIND, _snapshot(self.client, records))
+        if is_new:
+            others = [f for f in files_of(self.path.parent, self.client) if f != self.path]
+            for old in others[: 1 - KEPT]:
+                old.unlink(missing_ok=True)
+
+
+def folder_of(context: Context) -> Path | None:
+    """Return the folder that a node is configured with, whether it is there or not."""
+    folder = context.node_config.get(KEY) or context.run_config.get(KEY)
+    return Path(str(folder)) if folder else None
+
+
+def files_of(folder: Path, client: str) -> list[Path]:
+    """Return a client's files in all epochs, the newest last.
+
+    One without an epoch in its name is an earlier version's.
+    """
+    name = re.compile(re.escape(file_name(client, "")) + r"(\.[0-9a-f]+)?" + re.escape(_ENDING))
+    return sorted((f for f in folder.glob(f"*{_ENDING}") if name.fullmatch(f.name)), key=_written)
+
+
+def _written(path: Path) -> tuple[int, str]:
+    try:
+        return path.stat().st_mtime_ns, path.name
+    except FileNotFoundError:  # another run has just removed it
+        return 0, path.name
 
 
 def _snapshot(client: str, records: RecordDict) -> Snapshot:

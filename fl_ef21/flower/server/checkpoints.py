@@ -1,5 +1,8 @@
 """Checkpoints of a run on disk: each written whole, named by its round, the last two kept."""
 
+import time
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -44,8 +47,8 @@ class Checkpoints:
 
     def last_round(self) -> int | None:
         """Return the round of the last checkpoint; ``None`` if there is none."""
-        found = sorted(self.folder.glob(_PATTERN)) if self.folder else []
-        return int(found[-1].stem.removeprefix("round-")) if found else None
+        found = self._found()
+        return round_of(found[-1]) if found else None
 
     def resumable(self) -> Path | None:
         """Return the folder if there is a checkpoint in it to go on from."""
@@ -58,15 +61,60 @@ class Checkpoints:
     def write(self, server_round: int, snapshot: Snapshot) -> None:
         """Write a checkpoint, then remove what is older than the one before.
 
+        A later one, which only another run in the same folder can have written, stays.
+
         Raises
         ------
         OSError
             If it cannot be written; the one before is still there.
         """
         assert self.folder is not None
-        save(self.folder / f"round-{server_round:09d}.checkpoint", KIND, snapshot)
-        for old in sorted(self.folder.glob(_PATTERN))[:-KEPT]:
+        path = self.folder / f"round-{server_round:09d}.checkpoint"
+        save(path, KIND, snapshot)
+        older = [found for found in self._found() if found.name < path.name]
+        for old in older[: 1 - KEPT]:
             old.unlink()
+
+    def foreign(self, after: Path | None) -> list[Path]:
+        """Return the checkpoints in the folder that are not of a run, before its first round.
+
+        They would be taken for its own by their numbers: to be removed as too old, or to be gone
+        on from as the last ones.
+
+        Parameters
+        ----------
+        after : pathlib.Path or None
+            The checkpoint that the run goes on from; ``None`` is a new run.
+        """
+        found = self._found()
+        if after is None or after.resolve() not in [path.resolve() for path in found]:
+            return found
+        return [path for path in found if path.name > after.name]
+
+    def place_aside(self) -> Path:
+        """Make a sub-folder, named by the time, for what other runs have left.
+
+        Raises
+        ------
+        OSError
+            If it cannot be made.
+        """
+        assert self.folder is not None
+        name = time.strftime("before-%Y%m%dT%H%M%SZ", time.gmtime())
+        for suffix in count(1):
+            place = self.folder / (name if suffix == 1 else f"{name}-{suffix}")
+            with suppress(FileExistsError):
+                place.mkdir()
+                break
+        return place
+
+    def _found(self) -> list[Path]:
+        return sorted(self.folder.glob(_PATTERN)) if self.folder else []
+
+
+def round_of(path: Path) -> int:
+    """Return the round after which a checkpoint was written, by its name."""
+    return int(path.stem.removeprefix("round-"))
 
 
 def read_checkpoint(place: str | Path) -> tuple[Path, Snapshot]:

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Final
 
 SELDOM: Final = 50_000
@@ -14,20 +15,52 @@ SMALL: Final = 2**14
 longer with a larger one, and cycles that an app leaves behind may hold the model."""
 
 
+class _Seldom:
+    """The runs of this process that want few searches: the setting is the process's, not a run's.
+
+    The first run notes what was usual and the last one brings it back, in whatever order they end.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._runs = 0
+        self._usual = gc.get_threshold()
+
+    def begin(self) -> None:
+        with self._lock:
+            self._runs += 1
+            if self._runs == 1:
+                self._usual = gc.get_threshold()
+                # 0 is a search that somebody has switched off.
+                if 0 < self._usual[0] < SELDOM:
+                    gc.set_threshold(SELDOM, *self._usual[1:])
+
+    def end(self) -> None:
+        with self._lock:
+            self._runs -= 1
+            if not self._runs:
+                gc.set_threshold(*self._usual)
+
+
+_SELDOM: Final = _Seldom()
+
+
 @contextmanager
 def seldom_searched(size: int) -> Iterator[None]:
     """Let Python look for garbage more seldom while a small model is trained.
+
+    Runs may overlap; after the last one the setting is what it was before the first.
 
     Parameters
     ----------
     size : int
         The model's dimension d.
     """
-    usual = gc.get_threshold()
-    # 0 is a search that somebody has switched off.
-    if size <= SMALL and 0 < usual[0] < SELDOM:
-        gc.set_threshold(SELDOM, *usual[1:])
+    if size > SMALL:
+        yield
+        return
+    _SELDOM.begin()
     try:
         yield
     finally:
-        gc.set_threshold(*usual)
+        _SELDOM.end()

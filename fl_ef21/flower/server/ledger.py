@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from logging import WARNING
 from typing import Final, NamedTuple
 
+import numpy as np
 from flwr.app import Message
 from flwr.common import log
 
@@ -25,6 +26,7 @@ from fl_ef21.flower.protocol.payload import (
 from fl_ef21.flower.server.checking import CheckedReply, Limits, RejectedError, checked
 from fl_ef21.flower.server.names import ClientNames
 from fl_ef21.flower.server.norms import NormBound
+from fl_ef21.flower.server.rejoins import Rejoins
 from fl_ef21.methods import Estimate, Snapshot
 from fl_ef21.methods.mirrors import NoMirrorError
 
@@ -90,6 +92,8 @@ class Ledger:
     broken : bool
         Whether a client has left, or has lost its state, whose contribution cannot be taken out:
         the log has to start anew, with another epoch.
+    rejoins : Rejoins
+        Clients that have joined again.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Ledger:
         self.rules = rules or Rules()
         self.names = names or ClientNames()
         self.broken = False
+        self.rejoins = Rejoins()
         self._clients: dict[str, _Client] = {}
         self._round = 0
 
@@ -221,9 +226,15 @@ class Ledger:
             )
         self.names.note(reply.node_id, client)
         self.estimate.fold(client, weight, reply.message)
+        if joins and known is not None and not _has_grown(known.support, reply.support):
+            self.rejoins.note(client)
         support = reply.support or (known.support if known else None)
         self._clients[client] = _Client(reply.about.position, support)
         self.rules.norms.note(client, reply.message)
+
+    def end_round(self) -> None:
+        """Say who has joined again in the round."""
+        self.rejoins.warn(self._round)
 
     def _take_out(self, client: str) -> bool:
         try:
@@ -259,6 +270,13 @@ class Ledger:
             )
             for client, (seq, digest, told) in values["clients"].items()
         }
+
+
+def _has_grown(known: Support | None, told: Support | None) -> bool:
+    """Whether a client joins to tell more coordinates, as EF21-RF has it do."""
+    if known is None or told is None or known == told:
+        return False
+    return bool(np.isin(known.indices, told.indices).all())
 
 
 def _following(last: Ack, payload: bytes) -> Ack:

@@ -58,6 +58,27 @@ class Mirroring:
         durable = self._folder is not None
         return DiskMirrors(size, dtype, folder / f"{epoch.hex()}.mirrors", durable=durable)
 
+    def set_aside(self, place: Path, kept: bytes | None) -> None:
+        """Move the files of other runs into the mirrors' sub-folder of a folder.
+
+        Parameters
+        ----------
+        place : pathlib.Path
+            The folder.
+        kept : bytes or None
+            Epoch whose file the run goes on with; checkpoints that are set aside may need it as
+            it is now, so it is copied.
+        """
+        if self._folder is None or not self._folder.exists():
+            return
+        target = place / self._folder.name
+        target.mkdir()
+        for file in self._folder.glob("*.mirrors"):
+            if kept is not None and file.stem == kept.hex():
+                shutil.copy2(file, target)
+            else:
+                file.rename(target / file.name)
+
     def _place(self) -> Path:
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)

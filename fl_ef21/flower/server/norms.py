@@ -33,6 +33,10 @@ class NormBound:
         self.factor = factor
         self.largest: dict[str, float] = {}
 
+    def restart(self) -> None:
+        """Forget all clients: a new run begins."""
+        self.largest = {}
+
     def require(self, client: str, message: Message) -> None:
         """Check a message.
 

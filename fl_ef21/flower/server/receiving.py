@@ -112,6 +112,7 @@ def receive(
         rejections += [f"client {r.about.client}: fewer than {quorum} replies" for r in checked]
         checked = []
     applied = _apply(checked, ledger, rejections, connected)
+    ledger.end_round()
     received = Received(
         applied=tuple(applied),
         errors=tuple(errors),

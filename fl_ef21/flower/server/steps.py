@@ -120,6 +120,11 @@ class Steps:
             lines += ["Constants: " + ", ".join(f"{name} = {value:g}" for name, value in named)]
         return lines
 
+    @property
+    def uses_constants(self) -> bool:
+        """Whether γ follows from the constants, if there are any."""
+        return not isinstance(self.rule, float | Schedule)
+
     def snapshot(self) -> Snapshot:
         """Return γ, and what an automatic step remembers."""
         parts = {"own": Snapshot({}, {"value": self.value})}

@@ -18,7 +18,7 @@ from fl_ef21.flower.protocol import SIGNALS
 from fl_ef21.flower.protocol.layout import Layout
 from fl_ef21.flower.protocol.policy import LayerPolicy, rules_of
 from fl_ef21.flower.server.checking import MAX_WEIGHT, Limits
-from fl_ef21.flower.server.checkpoints import Checkpoints
+from fl_ef21.flower.server.checkpoints import Checkpoints, round_of
 from fl_ef21.flower.server.clients import ByClient
 from fl_ef21.flower.server.garbage import seldom_searched
 from fl_ef21.flower.server.history import RoundRecord
@@ -38,6 +38,8 @@ from fl_ef21.flower.server.resuming import (
     of_arrays,
     of_history,
     resume,
+    told,
+    told_constants,
 )
 from fl_ef21.flower.server.round import OpenRound
 from fl_ef21.flower.server.rounds import Rounds
@@ -54,6 +56,9 @@ from fl_ef21.theory import Constants
 
 Callback = Callable[[RoundRecord, ArrayRecord], None]
 EvaluateFn = Callable[[int, ArrayRecord], MetricRecord | None]
+
+UNUSED: Final = "not used"
+"""Of a setting that makes no difference in a run."""
 
 TIMEOUT: Final = 600.0
 """Seconds that a round waits for replies; FedAvg's hour would be paid for every lost client."""
@@ -118,7 +123,8 @@ class ErrorFeedbackStrategy(Rounds):
         Where the server's copies of the clients' vectors are; with none, a client that has lost
         its state makes all of them start anew.
     checkpoint_dir : path-like, optional
-        Where the run is written down at the end of rounds, so that it can go on from there.
+        Where the run is written down at the end of rounds, so that it can go on from there. What
+        another run has left there is moved into a sub-folder first.
     checkpoint_every : int
         Rounds from one checkpoint to the next. With 1 a run that goes on is the same, bit for bit,
         as one that was not interrupted; otherwise clients that are ahead of it join again.
@@ -187,6 +193,7 @@ class ErrorFeedbackStrategy(Rounds):
             stochastic = signal == "update" or method.expects_noise
         downlink = downlinks.from_text(downlink) if isinstance(downlink, str) else downlink
         self.steps = Steps(step_size, constants, method, downlink, noisy=stochastic)
+        self.budget = budget
         self.signal = signal
         self.seed = _checked_seed(seed)
         self.history: list[RoundRecord] = []
@@ -275,7 +282,9 @@ class ErrorFeedbackStrategy(Rounds):
         layout = self.policy.layout(initial_arrays)
         self._begin(layout, timeout)
         if resume_from is not None:
-            initial_arrays = self._resume(resume_from, layout)
+            initial_arrays = self._resume(resume_from, layout, num_rounds)
+        elif num_rounds > 0:
+            self._set_aside(after=None, epoch=None)
 
         # Flower calls this before the first round and after each one, when training and
         # evaluation are done: the only hook that its loop has.
@@ -308,6 +317,10 @@ class ErrorFeedbackStrategy(Rounds):
         """Return what a strategy of its own remembers, for a checkpoint."""
         return Snapshot()
 
+    def own_settings(self) -> Mapping[str, object]:
+        """Return the settings of a strategy of its own with which alone a run may go on."""
+        return {}
+
     def restore_own(self, snapshot: Snapshot) -> None:
         """Take what :meth:`own_snapshot` has returned."""
 
@@ -316,6 +329,7 @@ class ErrorFeedbackStrategy(Rounds):
         self.history, self.ledger, self._timeout, self._done = [], None, timeout, 0
         self.patience = Patience()
         self.model.restart()
+        self._rules.norms.restart()
         self._settled = None
         self._settle(layout)
 
@@ -339,12 +353,34 @@ class ErrorFeedbackStrategy(Rounds):
         self._journal.kept(server_round)
         ledger.estimate.settle()
 
-    def _resume(self, place: str | Path, layout: Layout) -> ArrayRecord:
+    def _set_aside(self, after: Path | None, epoch: bytes | None) -> None:
+        """Move away what other runs have left in the folder, before the first round of this one.
+
+        Mirrors first: without a checkpoint beside them they would be removed.
+        """
+        foreign = self.checkpoints.foreign(after)
+        if not foreign:
+            return
+        place = self.checkpoints.place_aside()
+        self._mirroring.set_aside(place, epoch)
+        for path in foreign:
+            path.rename(place / path.name)
+        log(
+            WARNING,
+            "%s had checkpoints that this run does not go on from, the last one after round %d; "
+            "they are in %s now, which can be given as checkpoint_dir and resume_from",
+            self.checkpoints.folder,
+            round_of(foreign[-1]),
+            place,
+        )
+
+    def _resume(self, place: str | Path, layout: Layout, num_rounds: int) -> ArrayRecord:
         """Take the state of a checkpoint and return its model."""
         found = resume(place, self._identity(layout))
+        if num_rounds > found.round:
+            self._set_aside(found.path, found.epoch)
         part = found.snapshot.within
-        epoch = found.snapshot.values["ledger"]["epoch"]
-        self.ledger = ledger = self._new_ledger(epoch, layout)
+        self.ledger = ledger = self._new_ledger(found.epoch, layout)
         ledger.restore(part("ledger"))
         try:
             ledger.estimate.restore(part("estimate"))
@@ -361,13 +397,21 @@ class ErrorFeedbackStrategy(Rounds):
         return found.arrays
 
     def _identity(self, layout: Layout) -> Snapshot:
+        steps, probabilities = self.steps, self.shares.probabilities
+        known = steps.constants if steps.uses_constants or self.budget is not None else None
         settings = {
             "strategy": type(self).__name__,
             "method": self.method,
             "compressor": self.compressor,
             "server": self.model.server,
             "downlink": self.model.downlink,
-            "step_size": self.steps.rule,
+            "step_size": steps.rule,
+            # What does not count in this run may change.
+            "stochastic": steps.noisy if steps.rule == "auto" else UNUSED,
+            "constants": UNUSED if known is None else told_constants(known),
+            "budget": self.budget,
+            "fraction_train": self.fraction_train,
+            "probabilities": UNUSED if probabilities is None else told(probabilities),
             "scope": self.policy.scope,
             "exact_below": self.policy.exact_below,
             "layers": self.policy.text,
@@ -376,7 +420,7 @@ class ErrorFeedbackStrategy(Rounds):
             "seed": self.seed,
             "mirror": self._mirroring.kind,
         }
-        return identity(layout, settings)
+        return identity(layout, {**settings, **self.own_settings()})
 
 
 def _checked_warmup(rounds: object, compressor: Compressor) -> int:

@@ -1,12 +1,19 @@
 """EF21W for Flower."""
 
+from collections.abc import Mapping
 from typing import Unpack
 
 from fl_ef21.compressors import Compressor
 from fl_ef21.flower.server.checking import CheckedReply, RejectedError
 from fl_ef21.flower.server.options import Options
 from fl_ef21.flower.server.recipe import StepSizeRule
-from fl_ef21.flower.server.weighting import SMOOTHNESS_KEY, Smoothness, SmoothnessWeights
+from fl_ef21.flower.server.resuming import told
+from fl_ef21.flower.server.weighting import (
+    REPORTED,
+    SMOOTHNESS_KEY,
+    Smoothness,
+    SmoothnessWeights,
+)
 from fl_ef21.flower.strategies.ef21 import EF21
 from fl_ef21.methods import Snapshot
 
@@ -56,6 +63,11 @@ class EF21W(EF21):
     def own_snapshot(self) -> Snapshot:
         """Return the constants that clients have reported."""
         return self.smoothness.snapshot()
+
+    def own_settings(self) -> Mapping[str, object]:
+        """Return the constants that were given, or the word for reported ones."""
+        known = self.smoothness
+        return {"smoothness": REPORTED if known.reported else told(dict(known.items()))}
 
     def restore_own(self, snapshot: Snapshot) -> None:
         """Take them from a checkpoint."""
