@@ -72,6 +72,8 @@ class CheckedReply(NamedTuple):
     weight: float
     metrics: MetricRecord
     support: Support | None = None
+    scale: float = 1.0
+    """What the client was told to multiply its signal by when it made this message."""
 
 
 def checked(

@@ -220,7 +220,7 @@ class Ledger:
                 "starts the log anew"
             )
         self.names.note(reply.node_id, client)
-        self.estimate.fold(client, weight, reply.message)
+        self.estimate.fold(client, weight, reply.message, reply.scale)
         support = reply.support or (known.support if known else None)
         self._clients[client] = _Client(reply.about.position, support)
         self.rules.norms.note(client, reply.message)

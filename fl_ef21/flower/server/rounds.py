@@ -149,14 +149,16 @@ class Rounds(FedAvg):
         # Updates of a compressed downlink take the place of the arrays.
         model = filled(RecordDict, {self.arrayrecord_key: arrays, self.configrecord_key: config})
         terms = self._terms_of(server_round, ledger)
-        instructions = []
+        instructions, scales = [], {}
         for place, node in enumerate(drawn):
             share = self._share(ledger, drawn, place, arrays)
+            scales[node] = share.scale
             instructions.append(terms.instruct(ledger, server_round, node, model, share))
         self._round = OpenRound(
             number=server_round,
             arrays=arrays,
             instructions=instructions,
+            scales=scales,
             nodes=nodes,
             errors=roll.errors + strangers,
             downlink=roll.sent + measure(instructions),
@@ -191,7 +193,9 @@ class Rounds(FedAvg):
             return None, None
         replies = list(replies)
         ledger.begin_round(this.number)
-        received = receive(replies, this.instructions, ledger, this.nodes, self.min_replies)
+        received = receive(
+            replies, this.instructions, ledger, this.nodes, this.scales, self.min_replies
+        )
         self._note_answers(this, ledger, received)
         if not received.applied and not len(ledger) and received.without_mod:
             raise ProtocolError(MOD_IS_MISSING)
@@ -278,7 +282,7 @@ class Rounds(FedAvg):
         return self.shares.compressor_of(client)
 
     def scale_of(self, client: str) -> float:  # noqa: ARG002
-        """Return what a client multiplies its signal by; override it together with the weight."""
+        """Return what a client multiplies its signal by; the server divides by what it was told."""
         return 1.0
 
     def weight_of(self, reply: CheckedReply) -> float:

@@ -18,7 +18,7 @@ class SmoothnessWeights:
     """Lᵢ by client key: given, or as clients report them.
 
     With weights wᵢ = Lᵢ/ΣL a client's signal is multiplied by 1/(n wᵢ) = L_AM/Lᵢ, and the server
-    sums wᵢ gᵢ. Mutable where clients report: it learns.
+    divides by it. Mutable where clients report: it learns.
 
     Parameters
     ----------
