@@ -274,3 +274,34 @@ def test_an_expired_message_is_a_failure_of_the_right_client():
     # The client had moved on; its message was dropped, and nobody had to join again.
     assert ef21.ledger.joined()["partition-id=3"].seq == 299
     assert squared_gradient_norm(x) < 1e-20
+
+
+class MovingGrid(SilentGrid):
+    """One client comes back as another node after round 2, and is not heard again."""
+
+    def __init__(self):
+        super().__init__(lambda place, number: place == CLIENTS)
+
+    def move(self, row, _):
+        if row.round == 2:
+            first = min(self.contexts)
+            self.contexts[first + CLIENTS] = self.contexts.pop(first + 1)
+
+
+def test_a_client_that_comes_back_as_another_node_is_no_second_one():
+    """From zero, a client counts before it has spoken. This one has, as the node before."""
+    moving = MovingGrid()
+    stays = SilentGrid(lambda place, number: place == 1 and number > 2)
+    found = run(moving, 6, strategy(initialisation="zero"), [moving.move])
+    assert found.tobytes() == run(stays, 6, strategy(initialisation="zero")).tobytes()
+
+
+def test_a_node_without_a_key_is_silent_unless_a_client_is_away():
+    ef21 = strategy(initialisation="zero")
+    grid = SilentGrid(lambda place, number: place == 4)
+    run(grid, 1, ef21)
+    ledger, nodes = ef21.ledger, sorted(grid.contexts)
+    assert ledger.silent(nodes) == 1
+    assert ledger.silent(nodes[1:]) == 0  # the last may be the first, come back
+    ledger.names.note(nodes[4], "partition-id=4")
+    assert ledger.silent(nodes[1:]) == 1

@@ -127,6 +127,18 @@ class Ledger:
         """Return a copy of the last applied message of every client."""
         return {client: known.last for client, known in self._clients.items()}
 
+    def silent(self, connected: Collection[int]) -> int:
+        """Return how many connected clients have not joined, as far as that is known.
+
+        A node that has not given its key yet may be a client that has joined on a node that is
+        gone: it counts already.
+        """
+        keys = [self.names.client_of(node) for node in connected]
+        away = len(self._clients.keys() - set(keys))
+        unnamed = keys.count(None)
+        heard = len(self._clients) - away
+        return len(keys) - heard - min(unnamed, away)
+
     def __len__(self) -> int:
         """Return how many clients have joined."""
         return len(self._clients)

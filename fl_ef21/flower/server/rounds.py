@@ -15,7 +15,7 @@ from flwr.serverapp.strategy import FedAvg
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Compressor
-from fl_ef21.flower.protocol import Ack, ProtocolError
+from fl_ef21.flower.protocol import ProtocolError
 from fl_ef21.flower.protocol.layout import Layout, LayoutError
 from fl_ef21.flower.protocol.policy import LayerPolicy
 from fl_ef21.flower.protocol.records import filled, metadata
@@ -379,7 +379,7 @@ class Rounds(FedAvg):
         """Take the server step from the model that the round was sent."""
         silent = 0
         if self.method.counts_silent_clients:
-            silent = sum(ledger.ack(node) == Ack() for node in this.nodes)
+            silent = ledger.silent(this.nodes)
         mean = ledger.estimate.mean(silent)
         arrays = self._judged(this, ledger, received, mean)
         vector = ledger.layout.vector(arrays)
