@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fl_ef21.compressors import Message as CompressedMessage
 from fl_ef21.compressors import Support
+from fl_ef21.compressors.arguments import is_number
 from fl_ef21.flower.protocol import ProtocolError, Reply, reply_of
 from fl_ef21.flower.protocol.layout import Layout
 from fl_ef21.flower.protocol.records import entries, held
@@ -52,7 +53,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name, most in (("value", MAX_VALUE), ("weight", MAX_WEIGHT)):
             given = getattr(self, name)
-            if not isinstance(given, int | float) or not 0 < given <= most:
+            if not is_number(given) or not 0 < given <= most:
                 raise ValueError(f"limit {name}={given!r} is outside (0, {most:g}]")
 
     def payload_bytes(self, layout: Layout) -> int:
