@@ -20,6 +20,10 @@ MAX_WEIGHT: Final = 2.0**40
 MAX_VALUE: Final = 1e30
 """No honest number of examples or entry of an update is larger; sums stay finite below."""
 
+INTEGER_BITS: Final = 64
+"""Of Flower's messages. A longer one, which only an engine without messages lets through, may be
+above all floats."""
+
 DENSE_OVERHEAD: Final = 2**16
 """Bytes that the longest form of a message may take beside eight for each coordinate."""
 
@@ -141,7 +145,15 @@ def _metrics(reply: Message) -> MetricRecord:
         raise RejectedError(
             f"reply holds {len(records)} MetricRecords instead of one; let the app return one"
         )
-    return records[0][1]
+    metrics = records[0][1]
+    for name, value in entries(metrics).items():
+        for number in value if isinstance(value, list) else (value,):
+            if isinstance(number, int) and number.bit_length() > INTEGER_BITS:
+                raise RejectedError(
+                    f"metric {name!r} is an integer of {number.bit_length()} bits, and no message "
+                    f"holds more than {INTEGER_BITS}"
+                )
+    return metrics
 
 
 def _weight(metrics: MetricRecord, weighted_by_key: str, most: float) -> float:
