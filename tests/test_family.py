@@ -75,6 +75,40 @@ def test_weights_by_smoothness_change_no_iterate_of_top_k(strategy):
     np.testing.assert_allclose(Quadratics().run(weighted, 20)[0], expected, rtol=1e-10)
 
 
+def first_three(app, configs, **kwargs):
+    return InProcessGrid(app, configs[:3], **kwargs)
+
+
+SOME_JOINED = {
+    "one is not there": ({}, {"grid_class": first_three}),
+    "half a round": ({"fraction_train": 0.5}, {}),
+    "half a round from zero": ({"fraction_train": 0.5, "initialisation": "zero"}, {}),
+}
+
+
+@pytest.mark.parametrize("compressor", [TOP, Identity()], ids=str)
+@pytest.mark.parametrize(("more", "how"), SOME_JOINED.values(), ids=SOME_JOINED)
+@pytest.mark.parametrize("strategy", [EF21W, Cloning])
+def test_weights_by_smoothness_average_whoever_has_joined(strategy, more, how, compressor):
+    more = options(**more)
+    weighted = strategy(compressor, GAMMA, smoothness=[1.0, 1.0, 2.0, 97.0], **more)
+    expected = Quadratics().run(EF21(compressor, GAMMA, **more), 12, **how)[0]
+    found = Quadratics().run(weighted, 12, **how)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("mirror", ["ram", "disk"])
+@pytest.mark.parametrize(("more", "how"), [({}, {}), *SOME_JOINED.values()])
+def test_a_message_counts_with_the_scale_that_it_was_made_with(more, how, mirror):
+    """A client reports Lᵢ after its first signal, which nobody has multiplied by anything."""
+    more = options(**more)
+    told = lambda i: {"smoothness": [1.0, 1.0, 2.0, 97.0][i]}  # noqa: E731
+    reported = EF21W(Identity(), GAMMA, smoothness="reported", mirror=mirror, **more)
+    found = Quadratics().run(reported, 12, metrics=told, **how)[0]
+    expected = Quadratics().run(EF21(Identity(), GAMMA, **more), 12, **how)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
 def test_smoothness_can_be_reported_by_clients():
     problem = Quadratics()
     reported = EF21W(TOP, GAMMA, smoothness="reported", **options())
@@ -289,6 +323,10 @@ BAD = {
     "no constants": (lambda: EF21W(TOP, smoothness=[]), "empty"),
     "a constant of 0": (lambda: EF21W(TOP, smoothness=[1.0, 0.0]), "not positive"),
     "a word": (lambda: EF21W(TOP, smoothness="guessed"), "only word"),
+    "reports without mirrors": (
+        lambda: EF21W(TOP, smoothness="reported", mirror="off"),
+        "mirror='off' cannot follow",
+    ),
     "eta of 0": (lambda: EF21SGDM(TOP, eta=0.0), r"\(0, 1\]"),
     "eta above 1": (lambda: EControl(TOP, eta=1.5), r"\[0, 1\]"),
     "momentum of 1": (lambda: EF21HB(TOP, momentum=1.0), "never forgets"),

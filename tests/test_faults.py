@@ -164,10 +164,10 @@ def commits_what_it_sends(patch):
 def folds_twice(patch):
     fold = RememberedEstimate.fold
 
-    def twice(estimate, client, weight, message):
-        fold(estimate, client, weight, message)
+    def twice(estimate, client, weight, message, scale):
+        fold(estimate, client, weight, message, scale)
         if weight == 12:
-            fold(estimate, client, weight, message)
+            fold(estimate, client, weight, message, scale)
 
     patch.setattr(RememberedEstimate, "fold", twice)
 

@@ -18,6 +18,7 @@ from fl_ef21 import EF14, EF21W, EF21Plus, TopK
 from fl_ef21.compressors import Dense
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.protocol import ProtocolError, chain, reply_of
+from fl_ef21.flower.protocol.records import filled
 from fl_ef21.flower.server.patience import LONGEST_PAUSE, Patience
 from fl_ef21.flower.server.strategy import TIMEOUT
 from fl_ef21.wire import encode
@@ -357,3 +358,51 @@ def test_an_expired_message_is_a_failure_of_the_right_client():
     # The client had moved on; its message was dropped, and nobody had to join again.
     assert ef21.ledger.joined()["partition-id=3"].seq == 299
     assert squared_gradient_norm(x) < 1e-20
+
+
+class MovingGrid(SilentGrid):
+    """One client comes back as another node after round 2, and is not heard again."""
+
+    def __init__(self):
+        super().__init__(lambda place, number: place == CLIENTS)
+
+    def move(self, row, _):
+        if row.round == 2:
+            first = min(self.contexts)
+            self.contexts[first + CLIENTS] = self.contexts.pop(first + 1)
+
+
+def test_a_client_that_comes_back_as_another_node_is_no_second_one():
+    """From zero, a client counts before it has spoken. This one has, as the node before."""
+    moving = MovingGrid()
+    stays = SilentGrid(lambda place, number: place == 1 and number > 2)
+    found = run(moving, 6, strategy(initialisation="zero"), [moving.move])
+    assert found.tobytes() == run(stays, 6, strategy(initialisation="zero")).tobytes()
+
+
+def test_a_node_without_a_key_is_silent_unless_a_client_is_away():
+    ef21 = strategy(initialisation="zero")
+    grid = SilentGrid(lambda place, number: place == 4)
+    run(grid, 1, ef21)
+    ledger, nodes = ef21.ledger, sorted(grid.contexts)
+    assert ledger.silent(nodes) == 1
+    assert ledger.silent(nodes[1:]) == 0  # the last may be the first, come back
+    ledger.names.note(nodes[4], "partition-id=4")
+    assert ledger.silent(nodes[1:]) == 1
+
+
+@pytest.mark.parametrize("name", ["num-examples", "loss", "smoothness", "steps"])
+@pytest.mark.parametrize("value", [10**400, -(10**5000), [1, 10**400]], ids=["400", "5000", "list"])
+def test_an_integer_above_all_floats_is_quarantined(name, value):
+    def change(place, number, reply):
+        if place == 1 and number == 2:
+            told = {**reply.content["metrics"], name: value}
+            reply.content["metrics"] = filled(MetricRecord, told)
+        return reply
+
+    common = {"signal": "gradient", "fraction_evaluate": 0.0}
+    reported = EF21W(TopK(2), 0.05, smoothness="reported", **common)
+    for ef21 in (strategy(), strategy(step_size="auto"), reported):
+        run(SilentGrid(lambda *_: False, change), 3, ef21)
+        assert [row.rejections for row in ef21.history] == [0, 1, 0]
+        assert f"metric '{name}' is an integer of" in ef21.history[1].reasons[0]

@@ -1,9 +1,11 @@
 """How many coordinates to keep: a count, or a ratio of the dimension."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from sys import float_info
 from typing import Self
+
+from fl_ef21.compressors.arguments import is_number, is_whole
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,13 @@ class Amount:
 
 
 def _checked_count(k: object) -> int:
-    if not isinstance(k, Integral) or isinstance(k, bool) or int(k) < 1:
+    if not is_whole(k) or k < 1:
         raise ValueError(f"k={k!r} is not a whole number from 1 up; to keep a share, give a ratio")
     return int(k)
 
 
 def _checked_ratio(ratio: object) -> float:
-    if not isinstance(ratio, Real) or isinstance(ratio, bool) or not 0 < float(ratio) <= 1:
+    if not is_number(ratio) or not 0 < float(ratio) <= 1:
         raise ValueError(
             f"ratio={ratio!r} is outside (0, 1]; 0.01 keeps one coordinate in a hundred, "
             f"an integer such as 5 keeps that many"

@@ -1,7 +1,7 @@
 """What compressors take as arguments and read from their texts: whole numbers, shares, nothing."""
 
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 from fl_ef21.compressors.compressor import Compressor
 
@@ -52,6 +52,22 @@ def number(text: str) -> Any:  # noqa: ANN401 - constructors say what they take
     return text
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value is a real number, Python's or numpy's, and no bool.
+
+    Examples
+    --------
+    >>> [is_number(value) for value in (2, 0.5, True, "2", None)]
+    [True, True, False, False, False]
+    """
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Return whether a value is an integer, Python's or numpy's, and no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def whole_number(name: str, value: object, low: int, high: int, hint: str) -> int:
     """Return a whole number in [low, high].
 
@@ -60,7 +76,7 @@ def whole_number(name: str, value: object, low: int, high: int, hint: str) -> in
     ValueError
         If it is none; the text says the hint.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or not low <= int(value) <= high:
+    if not is_whole(value) or not low <= int(value) <= high:
         raise ValueError(f"{name}={value!r} is not a whole number from {low} to {high}; {hint}")
     return int(value)
 
@@ -73,6 +89,6 @@ def share(name: str, value: object, hint: str) -> float:
     ValueError
         If it is none; the text says the hint.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) <= 1:
+    if not is_number(value) or not 0 < float(value) <= 1:
         raise ValueError(f"{name}={value!r} is outside (0, 1]; {hint}")
     return float(value)

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fl_ef21.compressors.arguments import is_whole
 from fl_ef21.compressors.compressor import Compressor, Contractive
 from fl_ef21.compressors.length import stream_bytes
 from fl_ef21.compressors.low_rank_message import LowRankMessage
@@ -163,6 +164,6 @@ def _orthonormal(matrix: Matrix) -> Matrix:
 
 
 def _checked(name: str, number: object) -> int:
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+    if not is_whole(number) or number < 1:
         raise ValueError(f"{name}={number!r} is not a whole number from 1 up")
-    return number
+    return int(number)

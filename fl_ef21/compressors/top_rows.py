@@ -5,6 +5,7 @@ from typing import Self
 import numpy as np
 
 from fl_ef21.compressors.amount import Amount
+from fl_ef21.compressors.arguments import is_whole
 from fl_ef21.compressors.compressor import Contractive
 from fl_ef21.compressors.largest import largest
 from fl_ef21.compressors.message import Sparse, Vector
@@ -44,9 +45,9 @@ class TopRows(Selection, Contractive):
 
     def __init__(self, amount: float, columns: int | None = None) -> None:
         self._amount = Amount.of(amount)
-        if columns is not None and (not isinstance(columns, int) or columns < 1):
+        if columns is not None and (not is_whole(columns) or columns < 1):
             raise ValueError(f"columns={columns!r} is not a whole number from 1 up")
-        self.columns = columns
+        self.columns = None if columns is None else int(columns)
 
     @classmethod
     def from_arguments(cls, arguments: list[str]) -> Self:

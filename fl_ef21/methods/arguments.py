@@ -1,10 +1,10 @@
 """What methods of the same form share: the texts of their parameters, and what these check."""
 
 from abc import abstractmethod
-from math import isfinite
 from typing import ClassVar, Final, Self
 
 from fl_ef21.compressors import Compressor, Contractive, Unbiased
+from fl_ef21.compressors.arguments import is_number
 from fl_ef21.methods.method import Method
 
 INITIALISATIONS: Final = ("full", "compressed", "zero")
@@ -172,10 +172,10 @@ def share(name: str, value: object, *, above_zero: bool = True) -> float:
         If it is none.
     """
     bracket = "(" if above_zero else "["
-    good = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-    if not good or not 0 <= float(value) <= 1 or (above_zero and value == 0):  # type: ignore[arg-type]
+    # A NaN compares as false.
+    if not is_number(value) or not 0 <= value <= 1 or (above_zero and value == 0):
         raise ValueError(f"{name}={value!r} is outside {bracket}0, 1]")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def number(name: str, text: str) -> float:

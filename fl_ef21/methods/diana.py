@@ -97,12 +97,12 @@ class LearnedEstimate(RememberedEstimate):
         """Forget the last round's news."""
         self._news = np.zeros(self._size)
 
-    def fold(self, client: str, weight: float, message: Message) -> None:
+    def fold(self, client: str, weight: float, message: Message, scale: float = 1.0) -> None:
         """Add a mᵢ to hᵢ, and the rest of mᵢ to the news."""
-        super().fold(client, weight, message)
+        super().fold(client, weight, message, scale)
         for part, sign in ((message, 1.0), (self._increment(message), -1.0)):
             for place, values in part.pieces():
-                self._news[place] += sign * weight * values.astype(np.float64)
+                self._news[place] += sign * weight / scale * values.astype(np.float64)
 
     def mean(self, silent: int = 0) -> NDArray[np.float64]:
         """Return the estimate: with what was learned this round, mᵢ counts once in all."""

@@ -1,6 +1,7 @@
-"""The server's estimate Σ pᵢ ĝᵢ, kept as the un-normalised sums Σ mᵢ ĝᵢ and Σ mᵢ.
+"""The server's estimate Σ pᵢ ĝᵢ/cᵢ, kept as the un-normalised sums Σ (mᵢ/cᵢ) ĝᵢ and Σ mᵢ.
 
-Un-normalised, a client can join, leave or change its weight without touching the others.
+cᵢ is the scale that a client multiplies its signal by: 1, except in EF21-W. Un-normalised, a client
+can join, leave or change its weight without touching the others.
 Sums are float64 whatever the messages hold, and a sparse message costs O(k).
 """
 
@@ -53,8 +54,12 @@ class Estimate(ABC):
         """Prepare for the messages of a new round."""
 
     @abstractmethod
-    def fold(self, client: str, weight: float, message: Message) -> None:
-        """Apply a message of ``client``, whose weight mᵢ > 0 may have changed."""
+    def fold(self, client: str, weight: float, message: Message, scale: float = 1.0) -> None:
+        """Apply a message of ``client``, whose weight mᵢ > 0 and scale cᵢ > 0 may have changed.
+
+        Whatever the scales of the others are, and whoever else has joined, the client counts with
+        what it has multiplied by its own (derived here): Σ mᵢ sᵢ/Σ mᵢ if nothing is compressed.
+        """
 
     @abstractmethod
     def forget(self, client: str) -> None:
@@ -114,7 +119,7 @@ class RememberedEstimate(Estimate):
     mirrors : Mirrors, optional
         Where the vectors are kept; by default in memory. Without any, a sum of float32 messages
         is that of the messages: the rounding of the clients' own sums is not in it, and a client
-        keeps the weight of its first message.
+        keeps the weight and the scale of its first message.
     """
 
     def __init__(
@@ -128,12 +133,13 @@ class RememberedEstimate(Estimate):
         self._increment = increment
         self._mirrors = MemoryMirrors(size, dtype) if mirrors is None else mirrors
         self._weights: dict[str, float] = {}
+        self._scales: dict[str, float] = {}  # those that are not 1: nobody's, for most methods
         self._stale = False
 
     def begin_round(self) -> None:
         """Do nothing: contributions outlive the round."""
 
-    def fold(self, client: str, weight: float, message: Message) -> None:
+    def fold(self, client: str, weight: float, message: Message, scale: float = 1.0) -> None:
         """Add a message to ĝᵢ; a client's first message starts from ĝᵢ = 0.
 
         Raises
@@ -143,35 +149,49 @@ class RememberedEstimate(Estimate):
         """
         increment = self._increment(message)
         if not self._mirrors.kept:
-            self._add(client, weight, increment)
+            self._add(client, weight, increment, scale)
             return
         if client not in self._weights:
             self._mirrors.add(client)
-            self._weights[client] = weight
-        if self._weights[client] == weight and not increment.fresh:
-            self._move(client, weight, increment)
+            self._weigh(client, weight, scale)
+        before = self._weights[client], self._scales.get(client, 1.0)
+        if before == (weight, scale) and not increment.fresh:
+            self._move(client, weight / scale, increment)
             return
         moved = self._mirrors.read(client, slice(None)).copy()
         fold_into(moved, increment)
         self._mirrors.write(client, slice(None), moved)
-        self._weights[client] = weight
+        self._weigh(client, weight, scale)
         self._stale = True
 
-    def _add(self, client: str, weight: float, message: Message) -> None:
-        weight = self._weights.setdefault(client, weight)
+    def _weigh(self, client: str, weight: float, scale: float) -> None:
+        self._weights[client] = weight
+        if scale == 1:
+            self._scales.pop(client, None)
+        else:
+            self._scales[client] = scale
+
+    def _factor(self, client: str) -> float:
+        """Return mᵢ/cᵢ."""
+        return self._weights[client] / self._scales.get(client, 1.0)
+
+    def _add(self, client: str, weight: float, message: Message, scale: float) -> None:
+        if client not in self._weights:
+            self._weigh(client, weight, scale)
         if message.fresh:
             self._mirrors.remove(client)
+        factor = self._factor(client)
         for place, values in message.pieces():
-            self._sum[place] += weight * values.astype(np.float64)
+            self._sum[place] += factor * values.astype(np.float64)
 
-    def _move(self, client: str, weight: float, message: Message) -> None:
+    def _move(self, client: str, factor: float, message: Message) -> None:
         # The sum moves by what ĝᵢ really moves by, rounding of float32 included, so that it
         # stays the sum of the ĝᵢ that the clients hold.
         for place, values in message.pieces():
             before = self._mirrors.read(client, place)
             after = before + values
-            moved = self._sum[place] + weight * (after.astype(np.float64, copy=False) - before)
-            self._stale |= _digits_are_lost(weight, before, moved)
+            moved = self._sum[place] + factor * (after.astype(np.float64, copy=False) - before)
+            self._stale |= _digits_are_lost(factor, before, moved)
             self._mirrors.write(client, place, after)
             self._sum[place] = moved
 
@@ -179,13 +199,13 @@ class RememberedEstimate(Estimate):
         """Return the estimate; the sum is made anew if it could not be kept up to date."""
         if self._stale:
             self._sum = np.zeros(self._size)
-            for weight, vector in self._held():
-                self._sum += weight * vector.astype(np.float64)
+            for factor, vector in self._held():
+                self._sum += factor * vector.astype(np.float64)
             self._stale = False
         return super().mean(silent)
 
     def forget(self, client: str) -> None:
-        """Take mᵢ ĝᵢ out of the sum.
+        """Take (mᵢ/cᵢ) ĝᵢ out of the sum.
 
         Raises
         ------
@@ -195,6 +215,7 @@ class RememberedEstimate(Estimate):
         if client in self._weights:
             self._mirrors.remove(client)
             del self._weights[client]
+            self._scales.pop(client, None)
             self._stale = True
 
     def weights(self) -> list[float]:
@@ -202,7 +223,7 @@ class RememberedEstimate(Estimate):
         return list(self._weights.values())
 
     def contributions(self) -> dict[str, tuple[float, Vector]]:
-        """Return a copy of every client's weight mᵢ and vector ĝᵢ, for checks.
+        """Return every client's factor mᵢ/cᵢ and a copy of its vector ĝᵢ, for checks.
 
         Raises
         ------
@@ -210,8 +231,8 @@ class RememberedEstimate(Estimate):
             If no mirrors are kept.
         """
         return {
-            client: (weight, self._mirrors.read(client, slice(None)).copy())
-            for client, weight in self._weights.items()
+            client: (self._factor(client), self._mirrors.read(client, slice(None)).copy())
+            for client in self._weights
         }
 
     def vector(self, client: str) -> Vector | None:
@@ -219,23 +240,24 @@ class RememberedEstimate(Estimate):
         return self._mirrors.read(client, slice(None)) if self._mirrors.kept else None
 
     def drift(self) -> float | None:
-        """Return how far the sum is from Σ mᵢ ĝᵢ, relative to Σ mᵢ |ĝᵢ|, at the worst coordinate.
+        """Return how far the sum is from Σ (mᵢ/cᵢ) ĝᵢ, relative to that of the |ĝᵢ|, at the worst.
 
         In O(n d), for audits. ``None`` if no mirrors are kept.
         """
         if not self._mirrors.kept or self._stale or not self._weights:
             return 0.0 if self._mirrors.kept else None
-        terms = [weight * vector.astype(np.float64) for weight, vector in self._held()]
-        scale = np.max(np.sum(np.abs(terms), axis=0))
+        terms = [factor * vector.astype(np.float64) for factor, vector in self._held()]
+        whole = np.max(np.sum(np.abs(terms), axis=0))
         left = np.max(np.abs(np.sum(terms, axis=0) - self._sum))
-        return float(left / scale) if scale else float(left)
+        return float(left / whole) if whole else float(left)
 
     def _held(self) -> list[tuple[float, Vector]]:
-        return [(w, self._mirrors.read(client, slice(None))) for client, w in self._weights.items()]
+        return [(self._factor(c), self._mirrors.read(c, slice(None))) for c in self._weights]
 
     def snapshot(self) -> Snapshot:
         """Return the sum, the weights in the order in which clients joined, and the mirrors."""
-        own = Snapshot({"sum": self._sum}, {"weights": self._weights, "stale": self._stale})
+        values = {"weights": self._weights, "scales": self._scales, "stale": self._stale}
+        own = Snapshot({"sum": self._sum}, values)
         return join({"own": own, "mirrors": self._mirrors.snapshot()})
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -243,6 +265,7 @@ class RememberedEstimate(Estimate):
         own = snapshot.within("own")
         self._sum = own.arrays["sum"].copy()
         self._weights, self._stale = dict(own.values["weights"]), bool(own.values["stale"])
+        self._scales = dict(own.values.get("scales", {}))  # all 1 in earlier versions
         self._mirrors.restore(snapshot.within("mirrors"))
 
     def settle(self) -> None:
@@ -250,11 +273,11 @@ class RememberedEstimate(Estimate):
         self._mirrors.settle()
 
 
-def _digits_are_lost(weight: float, before: Vector, moved: NDArray[np.float64]) -> bool:
+def _digits_are_lost(factor: float, before: Vector, moved: NDArray[np.float64]) -> bool:
     """Return whether a large term leaves a sum: the digits of the small ones are gone with it."""
     if before.size == 1:  # Python's own numbers take a tenth of the time
-        return bool(weight * abs(before.item()) > LOST_DIGITS * abs(moved.item()))
-    leaving = weight * np.abs(before, dtype=np.float64)
+        return bool(factor * abs(before.item()) > LOST_DIGITS * abs(moved.item()))
+    leaving = factor * np.abs(before, dtype=np.float64)
     return bool(np.logical_or.reduce(leaving > LOST_DIGITS * np.abs(moved)))
 
 
@@ -272,12 +295,12 @@ class RoundEstimate(Estimate):
         self._sum = np.zeros(self._size)
         self._weights = {}
 
-    def fold(self, client: str, weight: float, message: Message) -> None:
-        """Add mᵢ times the message, once a round for each client."""
+    def fold(self, client: str, weight: float, message: Message, scale: float = 1.0) -> None:
+        """Add mᵢ/cᵢ times the message, once a round for each client."""
         if client in self._weights:
             raise ValueError(f"client {client} has sent its message of this round already")
         for place, values in message.pieces():
-            self._sum[place] += weight * values.astype(np.float64)
+            self._sum[place] += weight / scale * values.astype(np.float64)
         self._weights[client] = weight
 
     def forget(self, client: str) -> None:

@@ -113,7 +113,9 @@ def _claims(
         for client, value in enumerate(values):
             if not 0 < value < inf:
                 raise ValueError(f"{name}[{client}]={value!r} is not a positive number")
-    roots = [sqrt(p) * sqrt(L * r) for p, L, r in zip(weights, smoothness, sizes, strict=True)]
+    # A product of small numpy integers may not fit into their type.
+    terms = zip(weights, map(float, smoothness), sizes, strict=True)
+    roots = [sqrt(p) * sqrt(L * r) for p, L, r in terms]
     total = fsum(roots)
     return tuple(root / total for root in roots)
 

@@ -56,6 +56,9 @@ class Constants:
     dimension: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "L", float(self.L))
+        if self.mu is not None:
+            object.__setattr__(self, "mu", float(self.mu))
         object.__setattr__(self, "L_i", tuple(float(value) for value in self.L_i))
         if self.weights is not None:
             object.__setattr__(self, "weights", tuple(float(value) for value in self.weights))

@@ -49,8 +49,12 @@ class LogChecker:
         Clients' states that were compared.
     """
 
-    def __init__(self, weight_of: Callable[[str, float], float] = lambda _, m: m) -> None:
-        self.folding = Folding(weight_of)
+    def __init__(
+        self,
+        weight_of: Callable[[str, float], float] = lambda _, m: m,
+        scale_of: Callable[[str], float] = lambda _: 1.0,
+    ) -> None:
+        self.folding = Folding(weight_of, scale_of)
         self.compared = 0
         self._models: dict[int, ArrayRecord] = {}
 
@@ -93,9 +97,9 @@ class LogChecker:
         held, folds = ledger.estimate.contributions(), self.folding.folded
         if held.keys() != folds.keys():
             raise BrokenInvariantError(f"the server remembers {sorted(held)}")
-        for client, (weight, vector) in held.items():
+        for client, (factor, vector) in held.items():
             folded = folds[client]
-            if weight != folded.weight or vector.tobytes() != folded.vector.tobytes():
+            if factor != folded.factor or vector.tobytes() != folded.vector.tobytes():
                 raise BrokenInvariantError(f"I2: the server's copy of {client} is not its fold")
 
     def _check_clients(self, ledger: Ledger) -> None:

@@ -43,6 +43,7 @@ class Sent:
     place: int | None
     payload: bytes
     weight: float
+    factor: float
     private: Mapping[str, bytes]
     disturbed: int
 
@@ -53,6 +54,7 @@ class Folded:
 
     position: Ack
     weight: float
+    factor: float
     vector: NDArray[Any]
     support: Support | None
     message: CompressedMessage
@@ -74,6 +76,8 @@ class Folding:
     ----------
     weight_of : callable
         mᵢ from client key and number of examples.
+    scale_of : callable
+        cᵢ, by which a client multiplies its signal, from its key.
 
     Attributes
     ----------
@@ -88,12 +92,14 @@ class Folding:
         Messages accepted, and of these first messages of known clients.
     """
 
-    def __init__(self, weight_of: Callable[[str, float], float]) -> None:
+    def __init__(
+        self, weight_of: Callable[[str, float], float], scale_of: Callable[[str], float]
+    ) -> None:
         self.folded: dict[str, Folded] = {}
         self.states: dict[Ack, Mapping[str, bytes]] = {}
         self.excused: dict[str, int] = {}
         self.accepted = self.rejoined = 0
-        self._weight_of = weight_of
+        self._weight_of, self._scale_of = weight_of, scale_of
         self._sent: defaultdict[tuple[str, Ack], list[Sent]] = defaultdict(list)
         self._kept: dict[int, dict[str, Folded]] = {}
         self._epoch = b""
@@ -141,10 +147,12 @@ class Folding:
         log = ClientLog.load(log_records(self._grid.contexts[node], ledger.epoch))
         metrics = next(iter(message.content.metric_records.values()))
         examples = float(metrics["num-examples"])  # type: ignore[arg-type]
+        weight = self._weight_of(about.client, examples)
         sent = Sent(
             place=place,
             payload=payload,
-            weight=self._weight_of(about.client, examples),
+            weight=weight,
+            factor=weight / self._scale_of(about.client),
             private=bits(log.pending.private if log and log.pending else {}),
             disturbed=self._grid.nodes.disturbed[place] if place is not None else -1,
         )
@@ -180,17 +188,17 @@ class Folding:
         return accepted
 
     def sum(self, accepted: list[str]) -> Sum:
-        """Return Σ pᵢ ĝᵢ, and for methods that step along the round's messages these."""
+        """Return Σ pᵢ ĝᵢ/cᵢ, and for methods that step along the round's messages these."""
         counting = self.folded if self.remembers else accepted
         total = sum(self.folded[client].weight for client in counting)
         value, magnitude = np.zeros(self.layout.size), np.zeros(self.layout.size)
         for client in counting:
-            term = self.folded[client].weight / total * self.folded[client].vector
+            term = self.folded[client].factor / total * self.folded[client].vector
             value += term
             magnitude += np.abs(term)
         if isinstance(self.method, DIANA):
             for client in accepted:
-                last, share = self.folded[client].message, self.folded[client].weight / total
+                last, share = self.folded[client].message, self.folded[client].factor / total
                 whole, learned = last.to_dense(), self.method.increment(last).to_dense()
                 value += share * (whole - learned)
                 magnitude += share * (np.abs(whole) + np.abs(learned))
@@ -226,17 +234,19 @@ class Folding:
 
     def _keep(self, client: str, ack: Ack, sent: Sent, before: Folded | None) -> None:
         message, support = self._decode(sent.payload, before)
-        vector, weight = np.zeros(self.layout.size, self.layout.dtype), sent.weight
+        vector = np.zeros(self.layout.size, self.layout.dtype)
+        weight, factor = sent.weight, sent.factor
         if before is not None and self.remembers:
             vector[:] = before.vector
         if before is not None and not self.has_mirrors:
-            weight = before.weight  # what is not known cannot be weighed anew
+            # What is not known cannot be weighed anew.
+            weight, factor = before.weight, before.factor
         increment = self.method.increment(message)
         if increment.fresh:
             vector[:] = 0
         for piece, values in increment.pieces():
             vector[piece] += values
-        self.folded[client] = Folded(ack, weight, vector, support, message)
+        self.folded[client] = Folded(ack, weight, factor, vector, support, message)
         estimate = {ESTIMATE: vector.tobytes()} if self.remembers else {}
         self.states[ack] = {**sent.private, **estimate}
 
@@ -247,8 +257,8 @@ class Folding:
         """
         estimate = ledger.estimate
         if len(sent) > 1 and isinstance(estimate, RememberedEstimate) and self.has_mirrors:
-            weight = estimate.contributions()[client][0]
-            return next((one for one in sent if one.weight == weight), sent[-1])
+            factor = estimate.contributions()[client][0]
+            return next((one for one in sent if one.factor == factor), sent[-1])
         return sent[-1]
 
     def _require_cause(self, client: str, sent: Sent) -> None:

@@ -51,6 +51,8 @@ class Case:
         What ``gap`` has to reach once faults have stopped; infinite for methods that cannot.
     weight_of : callable
         mᵢ from client key and number of examples.
+    scale_of : callable
+        By what a client multiplies its signal, from its key.
     server : callable
         From a folder that lasts as long as the run to what else the strategy is given, such as
         ``checkpoint_dir``; with it a server that has died goes on from its last checkpoint.
@@ -64,6 +66,7 @@ class Case:
     gap: Callable[[ArrayRecord], float]
     floor: float = 1e-24
     weight_of: Callable[[str, float], float] = lambda _, examples: examples
+    scale_of: Callable[[str], float] = lambda _: 1.0
     server: Callable[[Path], Mapping[str, Any]] = lambda _: {}
 
 
@@ -142,7 +145,7 @@ class Simulation:
     ) -> None:
         self._case, self._max_rounds, self._watch = case, max_rounds, watch
         self._server = dict(case.server(folder))
-        self.checker = LogChecker(case.weight_of)
+        self.checker = LogChecker(case.weight_of, case.scale_of)
         self.grid = FaultyGrid(
             case.app(lambda: not self.grid.is_over),
             case.node_configs(folder),

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
-from numbers import Integral
 from typing import Final, Self
 
 from flwr.app import ArrayRecord
 
 from fl_ef21.compressors import Compressor, Identity, from_text
+from fl_ef21.compressors.arguments import is_whole
 from fl_ef21.compressors.blockwise import Block, blockwise
 from fl_ef21.flower.protocol.layout import ArraySpec, Described, Layout, described
 
@@ -57,11 +57,12 @@ class LayerPolicy:
         if self.scope not in SCOPES:
             raise ValueError(f"scope={self.scope!r} is unknown; choose one of {', '.join(SCOPES)}")
         below = self.exact_below
-        if not isinstance(below, Integral) or isinstance(below, bool) or not 0 <= below < 2**40:
+        if not is_whole(below) or not 0 <= below < 2**40:
             raise ValueError(
                 f"exact_below={below!r} is not a whole number of elements from 0 up; "
                 f"0 compresses every float array"
             )
+        object.__setattr__(self, "exact_below", int(below))
 
     @property
     def text(self) -> str:

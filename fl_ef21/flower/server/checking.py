@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fl_ef21.compressors import Message as CompressedMessage
 from fl_ef21.compressors import Support
+from fl_ef21.compressors.arguments import is_number
 from fl_ef21.flower.protocol import ProtocolError, Reply, reply_of
 from fl_ef21.flower.protocol.layout import Layout
 from fl_ef21.flower.protocol.records import entries, held
@@ -18,6 +19,10 @@ from fl_ef21.flower.protocol.records import entries, held
 MAX_WEIGHT: Final = 2.0**40
 MAX_VALUE: Final = 1e30
 """No honest number of examples or entry of an update is larger; sums stay finite below."""
+
+INTEGER_BITS: Final = 64
+"""Of Flower's messages. A longer one, which only an engine without messages lets through, may be
+above all floats."""
 
 DENSE_OVERHEAD: Final = 2**16
 """Bytes that the longest form of a message may take beside eight for each coordinate."""
@@ -52,7 +57,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name, most in (("value", MAX_VALUE), ("weight", MAX_WEIGHT)):
             given = getattr(self, name)
-            if not isinstance(given, int | float) or not 0 < given <= most:
+            if not is_number(given) or not 0 < given <= most:
                 raise ValueError(f"limit {name}={given!r} is outside (0, {most:g}]")
 
     def payload_bytes(self, layout: Layout) -> int:
@@ -72,6 +77,8 @@ class CheckedReply(NamedTuple):
     weight: float
     metrics: MetricRecord
     support: Support | None = None
+    scale: float = 1.0
+    """What the client was told to multiply its signal by when it made this message."""
 
 
 def checked(
@@ -138,7 +145,15 @@ def _metrics(reply: Message) -> MetricRecord:
         raise RejectedError(
             f"reply holds {len(records)} MetricRecords instead of one; let the app return one"
         )
-    return records[0][1]
+    metrics = records[0][1]
+    for name, value in entries(metrics).items():
+        for number in value if isinstance(value, list) else (value,):
+            if isinstance(number, int) and number.bit_length() > INTEGER_BITS:
+                raise RejectedError(
+                    f"metric {name!r} is an integer of {number.bit_length()} bits, and no message "
+                    f"holds more than {INTEGER_BITS}"
+                )
+    return metrics
 
 
 def _weight(metrics: MetricRecord, weighted_by_key: str, most: float) -> float:

@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+from fl_ef21.compressors.arguments import is_whole
 from fl_ef21.flower.storage import ArchiveError, load, save
 from fl_ef21.methods import Snapshot
 
@@ -38,10 +39,10 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | Path | None = None, every: int = 1) -> None:
-        if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        if not is_whole(every) or every < 1:
             raise ValueError(f"checkpoint_every={every!r} is not a number of rounds from 1 up")
         self.folder = None if folder is None else Path(folder)
-        self.every = every
+        self.every = int(every)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
 

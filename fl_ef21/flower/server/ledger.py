@@ -132,6 +132,18 @@ class Ledger:
         """Return a copy of the last applied message of every client."""
         return {client: known.last for client, known in self._clients.items()}
 
+    def silent(self, connected: Collection[int]) -> int:
+        """Return how many connected clients have not joined, as far as that is known.
+
+        A node that has not given its key yet may be a client that has joined on a node that is
+        gone: it counts already.
+        """
+        keys = [self.names.client_of(node) for node in connected]
+        away = len(self._clients.keys() - set(keys))
+        unnamed = keys.count(None)
+        heard = len(self._clients) - away
+        return len(keys) - heard - min(unnamed, away)
+
     def __len__(self) -> int:
         """Return how many clients have joined."""
         return len(self._clients)
@@ -225,7 +237,7 @@ class Ledger:
                 "starts the log anew"
             )
         self.names.note(reply.node_id, client)
-        self.estimate.fold(client, weight, reply.message)
+        self.estimate.fold(client, weight, reply.message, reply.scale)
         if joins and known is not None and not _has_grown(known.support, reply.support):
             self.rejoins.note(client)
         support = reply.support or (known.support if known else None)

@@ -94,7 +94,10 @@ def _added_up(message: Message, known: dict[int, Lengths]) -> tuple[int, int] | 
 
 
 def _measure_one(message: Message, lengths: dict[str, int]) -> MessageSize:
-    objects = get_all_nested_objects(message)
+    try:
+        objects = get_all_nested_objects(message)
+    except ValueError:  # an integer of more than 64 bits, which cannot be sent, and is refused
+        return MessageSize()
     root = message.object_id
     for object_id, nested in objects.items():
         if object_id not in lengths:

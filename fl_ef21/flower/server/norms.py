@@ -5,6 +5,7 @@ from math import inf, sqrt
 import numpy as np
 
 from fl_ef21.compressors import Message
+from fl_ef21.compressors.arguments import is_number
 from fl_ef21.flower.server.checking import RejectedError
 
 
@@ -25,12 +26,12 @@ class NormBound:
     """
 
     def __init__(self, factor: float | None = None) -> None:
-        if factor is not None and not (isinstance(factor, int | float) and 1 < factor < inf):
+        if factor is not None and not (is_number(factor) and 1 < factor < inf):
             raise ValueError(
                 f"norm_bound={factor!r} is not a number above 1; 10 lets a message be ten times "
                 f"the largest that its client has sent"
             )
-        self.factor = factor
+        self.factor = None if factor is None else float(factor)
         self.largest: dict[str, float] = {}
 
     def restart(self) -> None:

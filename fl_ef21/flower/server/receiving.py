@@ -1,6 +1,6 @@
 """From the replies of a round to the ones that were applied, with a reason for every other."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from logging import INFO, WARNING
@@ -71,6 +71,7 @@ def receive(
     instructions: Sequence[Message],
     ledger: Ledger,
     connected: Collection[int],
+    scales: Mapping[int, float],
     quorum: int = 1,
 ) -> Received:
     """Check every reply, then apply the good ones in the order of client keys.
@@ -78,7 +79,8 @@ def receive(
     Nothing is applied before everything was checked, and the order in which replies arrive makes
     no difference. Only replies to this round's instructions count, each once. Methods that forget a
     round's messages with the round get none of them where fewer than ``quorum`` could be applied:
-    clients that are not acknowledged keep what they have said.
+    clients that are not acknowledged keep what they have said. ``scales`` are those that the
+    instructions told, by node.
     """
     # Flower writes the id into the instruction when it sends it. An error reply that Flower makes
     # itself comes from another node id, so this is the only way to know who failed.
@@ -103,7 +105,9 @@ def receive(
                 name, reason = _name(ledger, node_id, reply), with_advice(str(reply.error.reason))
                 errors.append(f"{name}: error {reply.error.code}: {reason}")
             else:
-                checked.append(ledger.check(node_id, reply))
+                found = ledger.check(node_id, reply)
+                scale = scales[node_id]
+                checked.append(found if scale == 1 else found._replace(scale=scale))
                 payload_bytes += len(checked[-1].payload)
         except RejectedError as rejected:
             rejections.append(f"{_name(ledger, node_id, reply)}: {rejected}")

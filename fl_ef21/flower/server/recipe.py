@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from numbers import Real
 from typing import Any, Final, TypeAlias
 
 from fl_ef21.compressors import Compressor, Contractive, Identity, Selection, Unbiased
+from fl_ef21.compressors.arguments import is_number
 from fl_ef21.methods import DCGD, DIANA, EF21PAGE, EF21SGDM, MARINA, EControl, Method
 from fl_ef21.methods.downlink import EF21BC, EF21P, Downlink
 from fl_ef21.methods.server import (
@@ -183,9 +183,7 @@ def checked_rule(step_size: object, constants: object) -> StepSizeRule:
                 f"fl_ef21.torch; or use step_size='auto', which needs none"
             )
         return step_size
-    if not isinstance(step_size, Real) or isinstance(step_size, bool):
-        raise ValueError(f"step_size={step_size!r} is not a positive number")
-    if not 0 < float(step_size) < inf:
+    if not is_number(step_size) or not 0 < float(step_size) < inf:
         raise ValueError(f"step_size={step_size!r} is not a positive number")
     return float(step_size)
 

@@ -1,6 +1,6 @@
 """A round between its instructions and its row in the history."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from logging import ERROR
 from math import inf, isfinite
@@ -36,6 +36,8 @@ class OpenRound:
         The model that was sent.
     instructions : sequence of Message
         The messages as they were handed to the Grid, which writes their ids into them.
+    scales : mapping of float by int
+        What each drawn node was told to multiply its signal by.
     nodes : sequence of int
         All nodes that were connected, drawn or not.
     nobody_drawn : bool
@@ -51,6 +53,7 @@ class OpenRound:
     number: int
     arrays: ArrayRecord
     instructions: Sequence[Message]
+    scales: Mapping[int, float]
     nodes: Sequence[int]
     nobody_drawn: bool
     errors: tuple[str, ...]

@@ -15,7 +15,7 @@ from flwr.serverapp.strategy import FedAvg
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Compressor
-from fl_ef21.flower.protocol import Ack, ProtocolError
+from fl_ef21.flower.protocol import ProtocolError
 from fl_ef21.flower.protocol.layout import Layout, LayoutError
 from fl_ef21.flower.protocol.policy import LayerPolicy
 from fl_ef21.flower.protocol.records import filled, metadata
@@ -151,14 +151,16 @@ class Rounds(FedAvg):
         # Updates of a compressed downlink take the place of the arrays.
         model = filled(RecordDict, {self.arrayrecord_key: arrays, self.configrecord_key: config})
         terms = self._terms_of(server_round, ledger)
-        instructions = []
+        instructions, scales = [], {}
         for place, node in enumerate(drawn):
             share = self._share(ledger, drawn, place, arrays)
+            scales[node] = share.scale
             instructions.append(terms.instruct(ledger, server_round, node, model, share))
         self._round = OpenRound(
             number=server_round,
             arrays=arrays,
             instructions=instructions,
+            scales=scales,
             nodes=nodes,
             nobody_drawn=not drawn and any(map(ledger.client_of, asked)),
             errors=roll.errors + strangers,
@@ -194,7 +196,9 @@ class Rounds(FedAvg):
             return None, None
         replies = list(replies)
         ledger.begin_round(this.number)
-        received = receive(replies, this.instructions, ledger, this.nodes, self.min_replies)
+        received = receive(
+            replies, this.instructions, ledger, this.nodes, this.scales, self.min_replies
+        )
         self._note_answers(this, ledger, received)
         if not received.applied and not len(ledger) and received.without_mod:
             raise ProtocolError(MOD_IS_MISSING)
@@ -283,7 +287,7 @@ class Rounds(FedAvg):
         return self.shares.compressor_of(client)
 
     def scale_of(self, client: str) -> float:  # noqa: ARG002
-        """Return what a client multiplies its signal by; override it together with the weight."""
+        """Return what a client multiplies its signal by; the server divides by what it was told."""
         return 1.0
 
     def weight_of(self, reply: CheckedReply) -> float:
@@ -384,7 +388,7 @@ class Rounds(FedAvg):
         """Take the server step from the model that the round was sent."""
         silent = 0
         if self.method.counts_silent_clients:
-            silent = sum(ledger.ack(node) == Ack() for node in this.nodes)
+            silent = ledger.silent(this.nodes)
         mean = ledger.estimate.mean(silent)
         arrays = self._judged(this, ledger, received, mean)
         vector = ledger.layout.vector(arrays)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fl_ef21.compressors import Compressor
+from fl_ef21.compressors.arguments import is_number
 from fl_ef21.compressors.keeping import Keeping
 from fl_ef21.flower.server.clients import ByClient, by_client, value_of
 from fl_ef21.theory import Constants, allocate
@@ -41,10 +42,11 @@ class ClientShares:
                 f"and a compressor that keeps a count, such as TopK(1); got {compressor}"
             )
         self.compressor = compressor
-        self.probabilities = None if probabilities is None else by_client(probabilities)
-        for client, probability in (self.probabilities or {}).items():
-            if not isinstance(probability, int | float) or not 0 < probability <= 1:
+        given = None if probabilities is None else by_client(probabilities)
+        for client, probability in (given or {}).items():
+            if not is_number(probability) or not 0 < probability <= 1:
                 raise ValueError(f"probability {probability!r} of client {client} is not in (0, 1]")
+        self.probabilities = None if given is None else {c: float(p) for c, p in given.items()}
         self.counts: tuple[int, ...] | None = None
         self._budget = budget
         self._constants = constants

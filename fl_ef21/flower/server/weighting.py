@@ -4,6 +4,7 @@ from collections.abc import ItemsView
 from math import isfinite
 from typing import Final, TypeAlias
 
+from fl_ef21.compressors.arguments import is_number
 from fl_ef21.flower.server.clients import ByClient, by_client, value_of
 from fl_ef21.methods import Snapshot
 
@@ -18,7 +19,7 @@ class SmoothnessWeights:
     """Lᵢ by client key: given, or as clients report them.
 
     With weights wᵢ = Lᵢ/ΣL a client's signal is multiplied by 1/(n wᵢ) = L_AM/Lᵢ, and the server
-    sums wᵢ gᵢ. Mutable where clients report: it learns.
+    divides by it. Mutable where clients report: it learns.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class SmoothnessWeights:
     """
 
     def __init__(self, smoothness: Smoothness) -> None:
-        self.reported = smoothness == REPORTED
+        self.reported = isinstance(smoothness, str) and smoothness == REPORTED
         self._known: dict[str, float] = {}
         if isinstance(smoothness, str):
             if not self.reported:
@@ -92,6 +93,6 @@ def checked(client: str, value: object) -> float:
     ValueError
         If it is not a positive number.
     """
-    if not isinstance(value, int | float) or not isfinite(value) or value <= 0:
+    if not is_number(value) or not isfinite(value) or value <= 0:
         raise ValueError(f"smoothness constant {value!r} of client {client!r} is not positive")
     return float(value)

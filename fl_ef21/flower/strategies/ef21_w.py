@@ -22,7 +22,9 @@ class EF21W(EF21):
     """EF21-W (Reloaded, arXiv 2402.10774): weights wᵢ = Lᵢ/ΣL in place of 1/n.
 
     Clients send differences of their signals times 1/(n wᵢ), and the server steps along Σ wᵢ gᵢ.
-    With a positively homogeneous compressor, such as Top-k, the iterates are those of EF21: what
+    As long as only some have joined it is the mean over these of n wᵢ gᵢ, with the scale that each
+    was told last, which the paper does not need (derived here). With a positively homogeneous
+    compressor, such as Top-k, and constants that are given, the iterates are those of EF21: what
     differs is the step size that theory allows. All clients count alike in f.
 
     Parameters
@@ -30,8 +32,13 @@ class EF21W(EF21):
     compressor, step_size, initialisation, **options
         As in :class:`EF21`.
     smoothness : mapping, sequence or "reported"
-        Lᵢ by client key or by partition id, or as clients report it: see
+        Lᵢ by client key or by partition id, or as clients report it, which needs mirrors: see
         :class:`~fl_ef21.flower.server.weighting.SmoothnessWeights`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or clients report constants and there are no mirrors.
 
     Examples
     --------
@@ -52,6 +59,12 @@ class EF21W(EF21):
     ) -> None:
         super().__init__(compressor, step_size, initialisation=initialisation, **options)
         self.smoothness = SmoothnessWeights(smoothness)
+        # A client that was told 1 and then L_AM/Lᵢ has to be weighed anew.
+        if self.smoothness.reported and options.get("mirror") == "off":
+            raise ValueError(
+                "smoothness='reported' changes the scale of a client that has joined, which "
+                "mirror='off' cannot follow; give the constants, or mirror='ram' or 'disk'"
+            )
 
     variant = "ef21-w"
 
@@ -78,11 +91,10 @@ class EF21W(EF21):
         return self.smoothness.mean() / self.smoothness.of(client)
 
     def weight_of(self, reply: CheckedReply) -> float:
-        """Return Lᵢ: weights need not sum to 1."""
-        client = reply.about.client
-        try:
-            if self.smoothness.reported:
-                self.smoothness.learn(client, reply.metrics.get(SMOOTHNESS_KEY))
-            return self.smoothness.of(client)
-        except ValueError as error:
-            raise RejectedError(str(error)) from error
+        """Return 1, and learn Lᵢ for the next scale: this reply was made with the one before."""
+        if self.smoothness.reported:
+            try:
+                self.smoothness.learn(reply.about.client, reply.metrics.get(SMOOTHNESS_KEY))
+            except ValueError as error:
+                raise RejectedError(str(error)) from error
+        return 1.0

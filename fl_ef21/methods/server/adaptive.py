@@ -14,6 +14,7 @@ from typing import Self
 
 import numpy as np
 
+from fl_ef21.compressors.arguments import is_number
 from fl_ef21.methods.arguments import number, share
 from fl_ef21.methods.server.step import Float64, ServerState, ServerStep
 
@@ -39,7 +40,7 @@ class Adaptive(ServerStep):
 
     def __init__(self, beta_1: float, tau: float) -> None:
         self.beta_1 = forgetting("beta_1", beta_1)
-        if not isinstance(tau, int | float) or isinstance(tau, bool) or not 0 < tau < inf:
+        if not is_number(tau) or not 0 < tau < inf:
             raise ValueError(f"tau={tau!r} is not a positive number; 0.001 is usual")
         self.tau = float(tau)
 

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from fl_ef21.compressors.arguments import is_number
 from fl_ef21.methods.arguments import number
 from fl_ef21.methods.server.step import NO_STATE, Float64, ServerState, ServerStep
 
@@ -42,7 +43,7 @@ class Prox(ServerStep):
     def __init__(self, norm: str, weight: float) -> None:
         if norm not in NORMS:
             raise ValueError(f"norm={norm!r} is unknown; choose one of {', '.join(NORMS)}")
-        if not isinstance(weight, int | float) or not isfinite(weight) or weight < 0:
+        if not is_number(weight) or not isfinite(weight) or weight < 0:
             raise ValueError(f"weight={weight!r} is not a number from 0 up")
         self.norm = norm
         self.weight = float(weight)

@@ -10,6 +10,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from fl_ef21.compressors.arguments import is_number
 from fl_ef21.methods.arguments import number
 from fl_ef21.methods.server.descent import Descent
 from fl_ef21.methods.server.step import Float64, ServerState, ServerStep
@@ -45,7 +46,7 @@ class Regularised(ServerStep):
     def __init__(self, kind: str, weight: float, step: ServerStep | None = None) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind={kind!r} is unknown; choose one of {', '.join(KINDS)}")
-        if not isinstance(weight, int | float) or not isfinite(weight) or weight < 0:
+        if not is_number(weight) or not isfinite(weight) or weight < 0:
             raise ValueError(f"weight={weight!r} is not a number from 0 up")
         self.kind = kind
         self.weight = float(weight)

@@ -6,9 +6,9 @@ after a break goes on with the right one.
 
 from dataclasses import dataclass
 from math import cos, inf, pi
-from numbers import Integral, Real
 from typing import Final
 
+from fl_ef21.compressors.arguments import is_number, is_whole
 from fl_ef21.methods.arguments import number
 
 
@@ -57,14 +57,17 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
             raise ValueError(f"shape={self.shape!r} is unknown; choose one of {', '.join(SHAPES)}")
-        if not _is_number(self.value) or not 0 < self.value < inf:
+        if not is_number(self.value) or not 0 < self.value < inf:
             raise ValueError(f"step size {self.value!r} is not a positive number")
-        if not _is_number(self.last) or not 0 <= self.last <= self.value:
+        if not is_number(self.last) or not 0 <= self.last <= self.value:
             raise ValueError(f"last={self.last!r} is outside [0, {self.value}], the step size")
         for name, lowest in (("rounds", 1), ("warmup", 0)):
             count = getattr(self, name)
-            if not isinstance(count, Integral) or isinstance(count, bool) or count < lowest:
+            if not is_whole(count) or count < lowest:
                 raise ValueError(f"{name}={count!r} is not a whole number of rounds from {lowest}")
+            object.__setattr__(self, name, int(count))
+        for name in ("value", "last"):  # numpy's numbers would stand in the text by their types
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     def at(self, server_round: int) -> float:
         """Return γ > 0 of a round, counted from 1."""
@@ -126,7 +129,3 @@ def _count(name: str, digits: str, text: str) -> int:
     if not digits.isdecimal():
         raise ValueError(f"{name}={digits!r} in step size {text!r} is not a whole number of rounds")
     return int(digits)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
