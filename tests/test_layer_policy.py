@@ -103,8 +103,9 @@ def test_arrays_without_elements_take_no_part(policy):
 
     @app.train()
     def train(message, context):
-        content = {"arrays": message.content["arrays"], "metrics": MetricRecord({"num-examples": 1})}
-        return Message(RecordDict(content), reply_to=message)
+        metrics = MetricRecord({"num-examples": 1})
+        content = RecordDict({"arrays": message.content["arrays"], "metrics": metrics})
+        return Message(content, reply_to=message)
 
     strategy = EF21(Identity(), 0.5, signal="gradient", **options(**policy))
     result = strategy.start(InProcessGrid(app, partition_configs(2)), record, num_rounds=1)

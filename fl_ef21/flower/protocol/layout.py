@@ -209,6 +209,25 @@ class Layout:
             if not all_finite(part):
                 raise _not_finite(spec)
 
+    @cached_property
+    def _is_narrower(self) -> bool:
+        """Whether an array has fewer bits a number than the vector."""
+        return any(spec.dtype != self.dtype for spec in self.float_specs)
+
+    def rounded(self, vector: Vector) -> Vector:
+        """Return a vector as the model's arrays hold it: the same bits after :meth:`arrays`.
+
+        It is the vector itself if all arrays have its dtype. What is beyond an array's range
+        becomes infinite.
+        """
+        if not self._is_narrower:
+            return vector
+        rounded = np.empty_like(vector)
+        with np.errstate(over="ignore"):
+            for spec, place in self._places:
+                rounded[place] = vector[place].astype(spec.dtype)
+        return rounded
+
     def exact(self, arrays: ArrayRecord) -> list[NDArray[Any]]:
         """Return the arrays that travel beside the vector.
 
