@@ -1,6 +1,6 @@
 """From the replies of a round to the ones that were applied, with a reason for every other."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from logging import INFO, WARNING
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fl_ef21.flower.protocol import NO_MOD, ProtocolError, with_advice
 from fl_ef21.flower.protocol.records import metadata
 from fl_ef21.flower.server.buffers import buffer_mean
-from fl_ef21.flower.server.checking import CheckedReply, RejectedError, read_reply
+from fl_ef21.flower.server.checking import CheckedReply, Expected, RejectedError, read_reply
 from fl_ef21.flower.server.ledger import Ledger
 from fl_ef21.flower.server.meter import MessageSize, measure
 
@@ -69,11 +69,14 @@ class Received:
 def receive(
     replies: Sequence[Message],
     instructions: Sequence[Message],
+    expected: Mapping[int, Expected],
     ledger: Ledger,
     connected: Collection[int],
     quorum: int = 1,
 ) -> Received:
     """Check every reply, then apply the good ones in the order of client keys.
+
+    ``expected`` says what each node was asked for.
 
     Nothing is applied before everything was checked, and the order in which replies arrive makes
     no difference. Only replies to this round's instructions count, each once. Methods that forget a
@@ -103,7 +106,7 @@ def receive(
                 name, reason = _name(ledger, node_id, reply), with_advice(str(reply.error.reason))
                 errors.append(f"{name}: error {reply.error.code}: {reason}")
             else:
-                checked.append(ledger.check(node_id, reply))
+                checked.append(ledger.check(node_id, reply, expected[node_id]))
                 payload_bytes += len(checked[-1].payload)
         except RejectedError as rejected:
             rejections.append(f"{_name(ledger, node_id, reply)}: {rejected}")

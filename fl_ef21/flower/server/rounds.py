@@ -24,6 +24,7 @@ from fl_ef21.flower.server.automatic import Round
 from fl_ef21.flower.server.checking import CheckedReply
 from fl_ef21.flower.server.checkpoints import Checkpoints
 from fl_ef21.flower.server.clients import UnknownClientError
+from fl_ef21.flower.server.expected import expected_of
 from fl_ef21.flower.server.history import RoundRecord
 from fl_ef21.flower.server.instructing import NO_ROLL_CALL, Share, Terms, call_roll
 from fl_ef21.flower.server.ledger import Ledger, Rules
@@ -157,6 +158,9 @@ class Rounds(FedAvg):
             number=server_round,
             arrays=arrays,
             instructions=instructions,
+            expected={
+                n: expected_of(i, ledger.layout) for n, i in zip(drawn, instructions, strict=True)
+            },
             nodes=nodes,
             errors=roll.errors + strangers,
             downlink=roll.sent + measure(instructions),
@@ -191,7 +195,9 @@ class Rounds(FedAvg):
             return None, None
         replies = list(replies)
         ledger.begin_round(this.number)
-        received = receive(replies, this.instructions, ledger, this.nodes, self.min_replies)
+        received = receive(
+            replies, this.instructions, this.expected, ledger, this.nodes, self.min_replies
+        )
         self._note_answers(this, ledger, received)
         if not received.applied and not len(ledger) and received.without_mod:
             raise ProtocolError(MOD_IS_MISSING)
