@@ -16,7 +16,7 @@ from fl_ef21.compressors import Dense
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.compatibility import require_supported_flower
 from fl_ef21.flower.protocol import ProtocolError, chain, origin, reply_of
-from fl_ef21.flower.protocol.layout import LayoutError
+from fl_ef21.flower.protocol.layout import Layout, LayoutError
 from fl_ef21.flower.server.meter import measure
 from fl_ef21.wire import encode
 
@@ -471,3 +471,63 @@ def test_the_grid_refuses_what_it_does_not_know():
         InProcessGrid(make_app(), partition_configs(1), isolation="deep")
     with pytest.raises(ValueError, match="node_configs is empty"):
         InProcessGrid(make_app(), [])
+
+
+def declared(values, shape=(4,), dtype="float32"):
+    """An Array that says of its bytes what may not be true."""
+    return Array(dtype, shape, "numpy.ndarray", Array(values).data)
+
+
+@pytest.mark.parametrize(
+    ("found", "held"),
+    [
+        (np.zeros((2, 2), np.float32), "float32[2, 2]"),
+        (np.zeros(1, np.float32), "float32[1]"),
+        (np.zeros(4, np.int64), "int64[4]"),
+        (np.zeros(4, np.complex64), "complex64[4]"),
+        (np.full(4, 1e300), "float64[4]"),  # infinite in what was declared
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("beside", [{}, {"y": np.zeros(2, np.float32)}], ids=["one", "two"])
+def test_bytes_that_are_not_what_their_array_declares_are_refused(found, held, beside):
+    layout = Layout.of(record({"x": np.zeros(4, np.float32), **beside}))
+    arrays = record({"x": np.zeros(4, np.float32), **beside})
+    arrays["x"] = declared(found)
+    with pytest.raises(LayoutError) as refused:
+        layout.vector(arrays)
+    assert f"array x float32[4] holds bytes of {held}" in str(refused.value)
+    with pytest.raises(LayoutError, match="array x"):
+        layout.take_from(arrays, np.zeros(layout.size, np.float32))
+
+
+def test_bytes_of_exact_arrays_are_compared_with_what_is_declared_too():
+    honest = {"x": np.zeros(4, np.float32), "count": np.zeros(4, np.int64)}
+    layout = Layout.of(record(honest))
+    arrays = record(honest)
+    arrays["count"] = declared(np.zeros(4, np.float32), dtype="int64")
+    with pytest.raises(LayoutError, match=r"array count int64\[4\] holds bytes of float32\[4\]"):
+        layout.exact(arrays)
+
+
+def test_byte_orders_and_memory_orders_are_as_they_are_declared():
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    arrays = record({"big": values.astype(">f4"), "columns": np.asfortranarray(values)})
+    layout = Layout.of(arrays)
+    assert layout.vector(arrays).tolist() == [*range(6), *range(6)]
+
+
+def test_a_false_declaration_is_that_clients_failure():
+    app, strategy = ClientApp(mods=[ef21_mod]), EF21(TopK(k=1), fraction_evaluate=0.0)
+
+    @app.train()
+    def train(message, context):
+        found = np.ones((2, 2) if context.node_config["partition-id"] else 4, np.float32)
+        arrays = ArrayRecord({"x": declared(found)})
+        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})})
+        return Message(content, reply_to=message)
+
+    grid = InProcessGrid(app, partition_configs(2))
+    strategy.start(grid, record({"x": np.zeros(4, np.float32)}), num_rounds=1)
+    assert [(row.clients, row.failures) for row in strategy.history] == [(1, 1)]
+    assert "holds bytes of float32[2, 2]" in reasons(strategy)

@@ -147,11 +147,11 @@ def compress(compressor, vector, seed=0):
 
 
 def received(compressor, vector, seed=0):
-    """What arrives; on the way it is checked that nothing is lost and the bytes are as declared."""
+    """What arrives; on the way it is checked that nothing is lost and all is as declared."""
     message = compress(compressor, vector, seed)
     data = encode(message)
     assert len(data) <= FRAMING_BYTES + compressor.max_bytes(vector.size, vector.dtype)
-    arrived = decode(data, size=vector.size)
+    arrived = decode(data, size=vector.size, form=compressor.form)
     assert arrived == message
     return arrived.to_dense()
 

@@ -36,6 +36,7 @@ from fl_ef21 import (
     ef21_mod,
 )
 from fl_ef21.engine import InProcessGrid, partition_configs
+from fl_ef21.flower.protocol.layout import Layout
 from fl_ef21.methods import downlink
 from fl_ef21.methods.server import Box, HeavyBall, Prox, Regularised
 from fl_ef21.theory import Constants, step_size
@@ -397,6 +398,71 @@ def test_all_clients_compute_at_the_same_model_whether_they_got_it_whole_or_not(
     for t in range(12):
         models = {x for i, x, config in problem.models if config["server-round"] == t + 1}
         assert len(models) == 1
+
+
+NARROW = {
+    "float16": {"x": np.float16},
+    "float16 beside float32": {"x": np.float32, "y": np.float16},
+    "float32 beside float64": {"x": np.float32, "y": np.float64},
+}
+"""Models of which some arrays have fewer bits a number than the vector."""
+
+
+@pytest.mark.parametrize("evaluated", [0.0, 1.0])
+@pytest.mark.parametrize("down", [downlink.EF21P(TopK(0.02)), downlink.EF21BC(TopK(0.02))], ids=str)
+@pytest.mark.parametrize("dtypes", NARROW.values(), ids=NARROW)
+def test_models_of_narrow_arrays_are_the_same_bits_however_they_came(dtypes, down, evaluated):
+    app, seen = ClientApp(mods=[ef21_mod]), {}
+
+    def bits(arrays):
+        return b"".join(array.numpy().tobytes() for array in arrays.values())
+
+    @app.train()
+    def train(message, context):
+        model, config = message.content["arrays"], message.content["config"]
+        seen.setdefault(config["server-round"], set()).add(bits(model))
+        rng = np.random.default_rng(context.node_config["partition-id"])
+        slopes = {
+            name: Array((0.02 * (a.numpy() - rng.normal(size=a.shape))).astype(a.dtype))
+            for name, a in model.items()
+        }
+        content = {"arrays": ArrayRecord(slopes), "metrics": MetricRecord({"num-examples": 1})}
+        return Message(RecordDict(content), reply_to=message)
+
+    @app.evaluate()
+    def evaluate(message, context):
+        metrics = {"num-examples": 1, "norm": len(bits(message.content["arrays"]))}
+        return Message(RecordDict({"metrics": MetricRecord(metrics)}), reply_to=message)
+
+    class Losing(InProcessGrid):
+        """Every ninth reply to train is lost, so that its client gets the next model whole."""
+
+        delivered = 0
+
+        def deliver(self, message):
+            reply = super().deliver(message)
+            self.delivered += message.metadata.message_type == "train"
+            return reply if self.delivered % 9 or message.metadata.message_type != "train" else None
+
+    strategy = EF21(TopK(0.1), 0.5, downlink=down, **options(fraction_evaluate=evaluated))
+    kept = []
+    strategy.start(
+        Losing(app, partition_configs(CLIENTS), isolation="serialised"),
+        ArrayRecord({name: Array(np.full(600, 8, dtype)) for name, dtype in dtypes.items()}),
+        num_rounds=20,
+        callbacks=[lambda row, arrays: kept.append(bits(arrays))],
+    )
+    lost = [CLIENTS * t // 9 - CLIENTS * (t - 1) // 9 for t in range(1, 21)]
+    assert [row.failures for row in strategy.history] == lost
+    assert [len(models) for models in seen.values()] == [1] * 20
+    if down.shares_iterate:
+        # What the server holds after a round is what clients compute at in the next.
+        assert [{model} for model in kept[:-1]] == [seen[t] for t in range(2, 21)]
+
+
+def test_a_model_of_one_dtype_is_not_rounded():
+    vector, arrays = np.ones(3, np.float32), ArrayRecord({"x": Array(np.ones(3, np.float32))})
+    assert Layout.of(arrays).rounded(vector) is vector
 
 
 def test_messages_of_a_large_model_are_far_shorter_than_the_model():

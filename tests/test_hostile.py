@@ -5,15 +5,21 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from tampering import with_blob
 
-from fl_ef21.engine import InProcessGrid
+from fl_ef21 import EF21, ef21_mod
+from fl_ef21.compressors import Dense, LowRankMessage, Parts, from_text
+from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.engine.faults.cases import AUTOMATIC, CASES, Quadratics
 from fl_ef21.engine.faults.hostile import mutants
 from fl_ef21.engine.faults.mutations import MUTATIONS
 from fl_ef21.engine.faults.siege import besiege
 from fl_ef21.engine.faults.target import Target
-from fl_ef21.flower.protocol import origin, reply_of
+from fl_ef21.flower.protocol import Reply, chain, origin, reply_of
 from fl_ef21.flower.server.ledger import Ledger
+from fl_ef21.wire import encode
 
 # Losses and norms that are finite and huge overflow in the columns of the history.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
@@ -109,6 +115,79 @@ def test_one_hostile_client_costs_its_own_messages_only():
     ]
     assert problem.gap(problem.arrays(models[-1])) < 1e-24
     assert np.abs(models).max() < 10
+
+
+class Sending(InProcessGrid):
+    """One node follows the protocol and sends a message of another kind."""
+
+    def __init__(self, app, message):
+        super().__init__(app, partition_configs(3))
+        self.data = encode(message)
+
+    def deliver(self, message):
+        reply = super().deliver(message)
+        if message.metadata.dst_node_id != min(self.contexts):
+            return reply
+        told = message.content["fl_ef21"]
+        about, _ = reply_of(reply.content["arrays"])
+        last = told["digest"] or origin(told["epoch"], about.client, told["round"])
+        claim = Reply(about.client, told["seq"] + 1, chain(last, self.data))
+        return with_blob(reply, claim.pack(self.data))
+
+
+def app_of_zeros():
+    app = ClientApp(mods=[ef21_mod])
+
+    @app.train()
+    def train(message, context):
+        metrics = MetricRecord({"num-examples": 1})
+        content = RecordDict({"arrays": message.content["arrays"], "metrics": metrics})
+        return Message(content, reply_to=message)
+
+    return app
+
+
+WIDTH = 60
+WHOLE = Dense(np.random.default_rng(0).normal(size=WIDTH**2).astype(np.float32))
+MANY = Parts(tuple(Dense(np.ones(1, np.float32)) for _ in range(WIDTH**2)))
+
+
+def of_rank(rank):
+    side = np.ones((WIDTH, rank), np.float32)
+    return LowRankMessage(WIDTH**2, side, side)
+
+
+@pytest.mark.parametrize(
+    ("compressor", "initialisation", "message", "accepted", "reason"),
+    [
+        ("topk:5", "compressed", of_rank(60), [2, 2, 2], "is longer than any that was asked for"),
+        ("topk:5", "compressed", of_rank(1), [2, 2, 2], "rank 1 is above 0"),
+        ("topk:5", "compressed", WHOLE, [2, 2, 2], "is longer than any that was asked for"),
+        # A whole vector is due where a client joins, and not after that.
+        ("topk:5", "full", WHOLE, [3, 2, 2], "is longer than any that was asked for"),
+        ("topk:5", "full", of_rank(60), [2, 2, 2], "rank 60 is above 0"),
+        ("identity", "compressed", of_rank(60), [2, 2, 2], "rank 60 is above 0"),
+        ("identity", "compressed", MANY, [2, 2, 2], "3600 parts are more than 0"),
+        ("lowrank:2", "compressed", of_rank(3), [2, 2, 2], "rank 3 is above 2"),
+        ("lowrank:2", "compressed", of_rank(2), [3, 3, 3], ""),
+    ],
+)
+def test_messages_that_the_compressor_cannot_make_are_refused(
+    compressor, initialisation, message, accepted, reason
+):
+    strategy = EF21(
+        from_text(compressor),
+        0.1,
+        signal="gradient",
+        initialisation=initialisation,
+        fraction_evaluate=0.0,
+    )
+    arrays = ArrayRecord({"x": Array(np.zeros((WIDTH, WIDTH), np.float32))})
+    strategy.start(Sending(app_of_zeros(), message), arrays, num_rounds=3)
+    assert [row.clients for row in strategy.history] == accepted
+    reasons = [text for row in strategy.history for text in row.reasons]
+    assert len(reasons) == 9 - sum(accepted)
+    assert all(reason in text for text in reasons)
 
 
 def test_a_siege_finds_a_server_that_believes_everything(monkeypatch):

@@ -14,6 +14,7 @@ from fl_ef21.compressors import (
     from_text,
 )
 from fl_ef21.compressors.blockwise import PART_BYTES, Block, Blockwise, blockwise
+from fl_ef21.compressors.form import PLAIN, Form
 from fl_ef21.compressors.low_rank import LowRank
 from fl_ef21.compressors.restricted import Restricted
 from fl_ef21.compressors.support import Support
@@ -68,6 +69,38 @@ def test_parts_go_through_the_wire_within_their_declared_length(texts):
         message = through_the_wire(compressor.compress(normal(size, dtype=dtype), rng()))
         most = FRAMING_BYTES + compressor.max_bytes(size, np.dtype(dtype))
         assert len(encode(message)) <= most
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [Block(20_000, from_text("topk:0.4|natural-nearest")), Block(300, TopK(0.1))],
+        [Block(500_000, TopK(3)), Block(20_000, from_text("topk:0.5|bfloat16"))],
+        [Block(300_000, TopK(3)), Block(3_000, TopK(0.5))],
+    ],
+    ids=lambda blocks: str(blockwise(blocks)),
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_joined_neighbours_stay_within_their_declared_length(blocks, dtype):
+    compressor = blockwise(blocks)
+    message = compressor.compress(normal(compressor.size, dtype=dtype), rng())
+    assert isinstance(message, Sparse)
+    most = compressor.max_bytes(compressor.size, np.dtype(dtype))
+    assert len(encode(message)) <= FRAMING_BYTES + most
+
+
+def test_parts_come_back_where_the_form_allows_them_and_nowhere_else():
+    compressor = blockwise([Block(40, from_text("lowrank:2")), Block(30, from_text("sign"))])
+    assert compressor.form == Form(rank=2, parts=2)
+    data = encode(compressor.compress(normal(70), rng()))
+    assert isinstance(decode(data, size=70, form=compressor.form), Parts)
+    for form, part in [
+        (Form(rank=2, parts=1), "2 parts are more than 1"),
+        (Form(rank=1, parts=2), "rank 2 is above 1"),
+        (PLAIN, "2 parts are more than 0"),
+    ]:
+        with pytest.raises(WireError, match=part):
+            decode(data, size=70, form=form)
 
 
 def test_the_promise_of_blocks_is_the_weakest_of_theirs():

@@ -6,9 +6,13 @@ from typing import Any, Self, TypeGuard
 
 import numpy as np
 
+from fl_ef21.compressors.composition import Composition
 from fl_ef21.compressors.compressor import Compressor, Contractive, Unbiased
+from fl_ef21.compressors.form import Form
+from fl_ef21.compressors.length import stream_bytes
 from fl_ef21.compressors.message import Message, Sparse, Vector
 from fl_ef21.compressors.parts import Parts
+from fl_ef21.compressors.selection import Selection
 
 PART_BYTES = 20
 """Most bytes of framing that a part takes on the wire beside its indices and values."""
@@ -62,9 +66,23 @@ class Blockwise(Compressor):
             raise ValueError(f"the blocks hold {self.size} coordinates, not {size}")
 
     def max_bytes(self, size: int, dtype: np.dtype[Any]) -> int:
-        """Return the sum over all blocks, framing of the parts included."""
+        """Return the sum over all blocks, framing of the parts included.
+
+        Blocks that are joined share their codes: positions are then those of the whole vector, and
+        values are full ones if those of one block are.
+        """
         self.check_size(size)
-        return sum(b.compressor.max_bytes(b.size, dtype) + PART_BYTES for b in self.blocks)
+        joined = (size - 1).bit_length() + 8 * dtype.itemsize
+        return PART_BYTES * len(self.blocks) + sum(
+            max(b.compressor.max_bytes(b.size, dtype), stream_bytes(_most_positions(b), joined))
+            for b in self.blocks
+        )
+
+    @property
+    def form(self) -> Form:
+        """A part for each block at the most, each of a form of its block's."""
+        rank = max(block.compressor.form.rank for block in self.blocks)
+        return Form(rank, parts=len(self.blocks))
 
     def memory_size(self, size: int) -> int:
         """Return the sum over all blocks."""
@@ -145,6 +163,14 @@ def blockwise(blocks: Sequence[Block]) -> Blockwise:
     if all(isinstance(block.compressor, Unbiased) for block in blocks):
         return UnbiasedBlockwise(blocks)
     return Blockwise(blocks)
+
+
+def _most_positions(block: Block) -> int:
+    """Return the most coordinates that a block's message names by their positions."""
+    compressor = block.compressor
+    if isinstance(compressor, Composition):
+        compressor = compressor.selection
+    return compressor.count(block.size) if isinstance(compressor, Selection) else block.size
 
 
 def _contractive(compressor: Compressor) -> Contractive:

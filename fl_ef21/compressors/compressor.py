@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fl_ef21.compressors.finite import all_finite
+from fl_ef21.compressors.form import PLAIN, Form
 from fl_ef21.compressors.message import Indices, Message, Vector
 
 
@@ -90,6 +91,11 @@ class Compressor(ABC):
             If the compressor keeps a count, which has no power.
         """
         return self
+
+    @property
+    def form(self) -> Form:
+        """Which forms messages can have: mostly dense or sparse, and nothing else."""
+        return PLAIN
 
     def memory_size(self, size: int) -> int:  # noqa: ARG002
         """Return the elements of the memory that a message of size d leaves; mostly none."""

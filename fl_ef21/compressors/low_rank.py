@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fl_ef21.compressors.arguments import is_whole
 from fl_ef21.compressors.compressor import Compressor, Contractive
+from fl_ef21.compressors.form import Form
 from fl_ef21.compressors.length import stream_bytes
 from fl_ef21.compressors.low_rank_message import LowRankMessage
 from fl_ef21.compressors.message import Message, Sparse, Vector
@@ -88,6 +89,11 @@ class LowRank(Contractive):
         if self.columns is not None or len(shape) < 2:
             return self
         return LowRank(self.rank, int(np.prod(shape[1:])))
+
+    @property
+    def form(self) -> Form:
+        """Low rank, up to r."""
+        return Form(rank=self.rank)
 
     def memory_size(self, size: int) -> int:
         """Return the elements of the right factor."""

@@ -5,7 +5,7 @@ from typing import ClassVar, Final, Self
 
 from fl_ef21.compressors import Compressor, Contractive, Unbiased
 from fl_ef21.compressors.arguments import is_number
-from fl_ef21.methods.method import Method
+from fl_ef21.methods.method import Method, Turn
 
 INITIALISATIONS: Final = ("full", "compressed", "zero")
 
@@ -53,6 +53,10 @@ class Initialised(Method):
     def counts_silent_clients(self) -> bool:
         """Whether the initialisation is ``zero``."""
         return self.initialisation == "zero"
+
+    def sends_whole(self, turn: Turn) -> bool:
+        """Return whether a full initialisation is due."""
+        return turn.first and self.initialisation == "full"
 
     @classmethod
     def from_arguments(cls, arguments: list[str]) -> Self:

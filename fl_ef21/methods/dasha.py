@@ -50,6 +50,10 @@ class DASHA(ForUnbiased):
         """Return gᵢ = hᵢ = 0."""
         return {ESTIMATE: np.zeros(size, dtype), SIGNAL: np.zeros(size, dtype)}
 
+    def sends_whole(self, turn: Turn) -> bool:
+        """Return whether it is the client's first."""
+        return turn.first
+
     def client_step(
         self,
         state: State,
@@ -59,7 +63,7 @@ class DASHA(ForUnbiased):
         turn: Turn,
     ) -> Message:
         """Return the signal itself at first, then Q(sᵢ − hᵢ − a (gᵢ − hᵢ))."""
-        if turn.first:
+        if self.sends_whole(turn):
             return Identity().compress(signal, rng)
         before, rate = state[SIGNAL], signal.dtype.type(1.0 if self.value is None else self.value)
         return compressor.compress(signal - before - rate * (state[ESTIMATE] - before), rng)

@@ -58,7 +58,7 @@ class EF21(Initialised):
     ) -> Message:
         """Return C(wanted − gᵢ), or the wanted itself when a full initialisation is due."""
         wanted = self.wanted(state, signal, turn)
-        if turn.first and self.initialisation == "full":
+        if self.sends_whole(turn):
             return Identity().compress(wanted, rng)
         return difference(wanted, state, compressor, rng)
 

@@ -48,7 +48,7 @@ class EF21Plus(EF21):
         turn: Turn,
     ) -> Message:
         """Return the message whose estimate is closer to the signal."""
-        if turn.first and self.initialisation == "full":
+        if self.sends_whole(turn):
             return Identity().compress(signal, rng)
         moved = difference(signal, state, compressor, rng)
         anew = compressor.compress(signal, rng)

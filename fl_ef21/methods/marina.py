@@ -58,6 +58,10 @@ class MARINA(ForUnbiased):
         """Return gᵢ = 0, and no signal before the first."""
         return {ESTIMATE: np.zeros(size, dtype), SIGNAL: np.zeros(size, dtype)}
 
+    def sends_whole(self, turn: Turn) -> bool:
+        """Return whether it is the client's first, or the coin says so."""
+        return turn.first or turn.full
+
     def client_step(
         self,
         state: State,
@@ -67,7 +71,7 @@ class MARINA(ForUnbiased):
         turn: Turn,
     ) -> Message:
         """Return the signal itself, or Q of its difference to the one before."""
-        if turn.first or turn.full:
+        if self.sends_whole(turn):
             return Fresh(Identity().compress(signal, rng))
         return compressor.compress_difference(signal, state[SIGNAL], rng)
 

@@ -107,6 +107,10 @@ class Method(ABC):
     def start(self, size: int, dtype: np.dtype[Any]) -> State:
         """Return the state of a client that has sent nothing, for vectors of shape (size,)."""
 
+    def sends_whole(self, turn: Turn) -> bool:  # noqa: ARG002
+        """Return whether the message of a turn is the whole vector and not a compressed one."""
+        return False
+
     @abstractmethod
     def client_step(
         self,

@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 
 from fl_ef21.compressors.finite import all_finite
+from fl_ef21.compressors.form import Form
 from fl_ef21.compressors.fresh import Fresh
 from fl_ef21.compressors.low_rank_message import LowRankMessage
 from fl_ef21.compressors.message import Dense, Message, Sparse, Vector
@@ -76,7 +77,11 @@ def encode(message: Message, *, support: Support | None = None) -> bytes:
 
 
 def decode(
-    data: bytes | bytearray | memoryview, *, size: int, support: Support | None = None
+    data: bytes | bytearray | memoryview,
+    *,
+    size: int,
+    support: Support | None = None,
+    form: Form | None = None,
 ) -> Message:
     """Decode a message for a vector of known dimension.
 
@@ -88,6 +93,8 @@ def decode(
         The dimension d that the message must have.
     support : Support, optional
         As it was given to ``encode``.
+    form : Form, optional
+        What the message may be beside dense or sparse; anything that there is, by default.
 
     Returns
     -------
@@ -120,7 +127,7 @@ def decode(
         raise WireError(
             f"size is {header.size} instead of {expected}: the ends hold different models"
         )
-    message = _DECODERS[header.kind](reader, header)
+    message = _decode(reader, header, form)
     reader.finish()
     if support is not None:
         message = support.expand(message)
@@ -163,6 +170,22 @@ def _head(kind: int, message: Message, count: int, fresh: bool, code: int = 0) -
     return encode_header(Header(kind, value_code, message.size, count, fresh))
 
 
+def _decode(reader: Reader, header: Header, form: Form | None) -> Message:
+    if form is not None:
+        _require_form(header, form)
+    if header.kind == PARTS:
+        return _decode_parts(reader, header, form)
+    return _DECODERS[header.kind](reader, header)
+
+
+def _require_form(header: Header, form: Form) -> None:
+    """Refuse what takes more work to read or fold than any message that is due."""
+    if header.kind == LOW_RANK and header.entries > form.rank:
+        raise WireError(f"rank {header.entries} is above {form.rank}, the largest that is due")
+    if header.kind == PARTS and header.entries > form.parts:
+        raise WireError(f"{header.entries} parts are more than {form.parts}, the most that are due")
+
+
 def _decode_sparse(reader: Reader, header: Header) -> Sparse:
     _require_room(reader, header.entries)
     indices = decode_indices(reader, header.entries, header.size)
@@ -185,7 +208,7 @@ def _decode_low_rank(reader: Reader, header: Header) -> LowRankMessage:
     return LowRankMessage(header.size, left.reshape(rows, rank), right.reshape(columns, rank))
 
 
-def _decode_parts(reader: Reader, header: Header) -> Parts:
+def _decode_parts(reader: Reader, header: Header, form: Form | None) -> Parts:
     if not 1 <= header.entries <= reader.left:
         raise WireError(f"count of parts {header.entries} is outside [1, {reader.left}]")
     if header.value_code > 1:
@@ -199,7 +222,7 @@ def _decode_parts(reader: Reader, header: Header) -> Parts:
             raise WireError("a part is in parts itself, fresh, or of another dtype than the whole")
         if size > header.size:
             break
-        parts.append(_DECODERS[inner.kind](reader, inner))
+        parts.append(_decode(reader, inner, form))
     if size != header.size:
         raise WireError(f"sizes of the parts sum to {size} or more instead of {header.size}")
     return Parts(tuple(parts))
@@ -209,7 +232,6 @@ _DECODERS: Final[dict[int, Callable[[Reader, Header], Message]]] = {
     DENSE: _decode_dense,
     SPARSE: _decode_sparse,
     LOW_RANK: _decode_low_rank,
-    PARTS: _decode_parts,
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from math import prod
 from typing import Any, Final, Self, TypeAlias
 
@@ -161,29 +162,32 @@ class Layout:
         """Bytes that the exact arrays take, end to end."""
         return sum(spec.nbytes for spec in self.exact_specs)
 
+    @cached_property
+    def _places(self) -> tuple[tuple[ArraySpec, slice], ...]:
+        """The arrays of the vector, and where each lies in it."""
+        ends = [0, *accumulate(spec.size for spec in self.float_specs)]
+        return tuple(zip(self.float_specs, map(slice, ends, ends[1:]), strict=True))
+
     def vector(self, arrays: ArrayRecord) -> Vector:
         """Return the float arrays as one new vector of shape (d,).
 
         Raises
         ------
         LayoutError
-            If the arrays are not of this layout, or an element is NaN or infinite.
+            If the arrays are not of this layout, one's bytes are not what it declares, or an
+            element is NaN or infinite.
         """
         self._require(arrays)
-        held, position = entries(arrays), 0
+        held = entries(arrays)
         if len(self.float_specs) == 1:
-            vector = values_of(held[self.float_specs[0].name]).astype(self.dtype).ravel()
+            spec = self.float_specs[0]
+            vector = _as_declared(spec, values_of(held[spec.name])).astype(self.dtype).ravel()
         else:
             vector = np.empty(self.size, self.dtype)
-            for spec in self.float_specs:
-                part = vector[position : position + spec.size]
-                part[:] = values_of(held[spec.name]).ravel()
-                position += spec.size
+            for spec, place in self._places:
+                vector[place] = _as_declared(spec, values_of(held[spec.name])).ravel()
         if not all_finite(vector):
-            spec = next(
-                s for s in self.float_specs if not np.isfinite(values_of(held[s.name])).all()
-            )
-            raise _not_finite(spec)
+            raise _not_finite(next(s for s, p in self._places if not all_finite(vector[p])))
         return vector
 
     def take_from(self, arrays: ArrayRecord, vector: Vector) -> None:
@@ -194,17 +198,35 @@ class Layout:
         Raises
         ------
         LayoutError
-            If the arrays are not of this layout, or an element of the difference is NaN or
-            infinite.
+            As for :meth:`vector`, of the difference.
         """
         self._require(arrays)
-        held, position = entries(arrays), 0
-        for spec in self.float_specs:
-            part = vector[position : position + spec.size]
-            np.subtract(values_of(held[spec.name]).ravel(), part, out=part)
+        held = entries(arrays)
+        for spec, place in self._places:
+            part = vector[place]
+            values = _as_declared(spec, values_of(held[spec.name]))
+            np.subtract(values.ravel(), part, out=part)
             if not all_finite(part):
                 raise _not_finite(spec)
-            position += spec.size
+
+    @cached_property
+    def _is_narrower(self) -> bool:
+        """Whether an array has fewer bits a number than the vector."""
+        return any(spec.dtype != self.dtype for spec in self.float_specs)
+
+    def rounded(self, vector: Vector) -> Vector:
+        """Return a vector as the model's arrays hold it: the same bits after :meth:`arrays`.
+
+        It is the vector itself if all arrays have its dtype. What is beyond an array's range
+        becomes infinite.
+        """
+        if not self._is_narrower:
+            return vector
+        rounded = np.empty_like(vector)
+        with np.errstate(over="ignore"):
+            for spec, place in self._places:
+                rounded[place] = vector[place].astype(spec.dtype)
+        return rounded
 
     def exact(self, arrays: ArrayRecord) -> list[NDArray[Any]]:
         """Return the arrays that travel beside the vector.
@@ -217,7 +239,9 @@ class Layout:
         if not self.exact_specs:
             return []
         self._require(arrays)
-        return [_sound(spec, arrays[spec.name].numpy()) for spec in self.exact_specs]
+        return [
+            _sound(spec, _as_declared(spec, arrays[spec.name].numpy())) for spec in self.exact_specs
+        ]
 
     def pack_exact(self, exact: Sequence[NDArray[Any]]) -> bytes:
         """Return the raw elements of the exact arrays, end to end."""
@@ -244,11 +268,8 @@ class Layout:
     def arrays(self, vector: NDArray[Any], exact: Sequence[NDArray[Any]]) -> ArrayRecord:
         """Return the model's arrays, each in its own dtype, from a vector and exact arrays."""
         arrays: dict[str, Array] = {}
-        position = 0
-        for spec in self.float_specs:
-            part = vector[position : position + spec.size]
-            arrays[spec.name] = LiveArray(part.astype(spec.dtype).reshape(spec.shape))
-            position += spec.size
+        for spec, place in self._places:
+            arrays[spec.name] = LiveArray(vector[place].astype(spec.dtype).reshape(spec.shape))
         for spec, array in zip(self.exact_specs, exact, strict=True):
             arrays[spec.name] = LiveArray(np.array(array))
         return filled(ArrayRecord, {spec.name: arrays[spec.name] for spec in self.specs})
@@ -269,6 +290,16 @@ class Layout:
 
     def __str__(self) -> str:
         return ", ".join(str(spec) for spec in self.specs) or "no arrays"
+
+
+def _as_declared(spec: ArraySpec, values: NDArray[Any]) -> NDArray[Any]:
+    """Return what an Array's bytes hold: they are the app's, and need not be what it declares."""
+    if values.shape != spec.shape or values.dtype != spec.dtype:
+        raise LayoutError(
+            f"array {spec} holds bytes of {values.dtype}{list(values.shape)}; make it from the "
+            f"numpy array, Array(values), so that both are the same"
+        )
+    return values
 
 
 def _sound(spec: ArraySpec, values: NDArray[Any]) -> NDArray[Any]:

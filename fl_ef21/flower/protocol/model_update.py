@@ -4,11 +4,12 @@ import struct
 from hashlib import blake2b
 from typing import Final
 
-from fl_ef21.compressors import Vector
+from fl_ef21.compressors import Message, Vector
 from fl_ef21.flower.protocol.ack import DIGEST_BYTES, ProtocolError
 from fl_ef21.flower.protocol.layout import Layout
 from fl_ef21.methods import State
 from fl_ef21.methods.downlink import Downlink
+from fl_ef21.methods.downlink.downlink import MODEL
 from fl_ef21.wire import WireError, decode
 
 WHOLE: Final = -1
@@ -27,6 +28,18 @@ def model_digest(model: Vector) -> bytes:
     return blake2b(model.tobytes(), digest_size=DIGEST_BYTES, person=b"fl-ef21").digest()
 
 
+def advanced(
+    downlink: Downlink, layout: Layout, state: State, message: Message, step_size: float
+) -> State:
+    """Return the state after one message, as the server and every client make it.
+
+    The model is one that its arrays can hold: who is sent the whole of it holds the same bits as
+    who was sent the messages.
+    """
+    moved = downlink.advance(state, message, step_size)
+    return {**moved, MODEL: layout.rounded(moved[MODEL])}
+
+
 def read_pieces(
     blob: bytes, downlink: Downlink, layout: Layout, state: State
 ) -> tuple[State, bytes]:
@@ -43,7 +56,7 @@ def read_pieces(
             step_size, length = _PIECE.unpack_from(blob, position)
             position += _PIECE.size
             message = decode(blob[position : position + length], size=layout.size)
-            state = downlink.advance(state, message, step_size)
+            state = advanced(downlink, layout, state, message, step_size)
             position += length
     except (struct.error, WireError) as error:
         raise ProtocolError(f"the model's update is damaged: {error}") from error

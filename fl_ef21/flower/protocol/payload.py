@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from fl_ef21.compressors import Dense, Message, Sparse, Support, Vector
+from fl_ef21.compressors.form import Form
 from fl_ef21.flower.protocol import ProtocolError
 from fl_ef21.wire import decode, encode
 from fl_ef21.wire.reader import Reader, varint
@@ -30,7 +31,9 @@ class Told:
     message: bytes
 
 
-def decode_shared(data: bytes, size: int, support: Support | None = None) -> Message:
+def decode_shared(
+    data: bytes, size: int, support: Support | None = None, form: Form | None = None
+) -> Message:
     """Return what ``decode`` does; equal small messages are decoded once and shared.
 
     In one process both ends decode a message, and the client a second time when it is
@@ -42,8 +45,11 @@ def decode_shared(data: bytes, size: int, support: Support | None = None) -> Mes
         As ``decode``.
     """
     if support is None and len(data) <= _SMALL:
-        return _decode_once(data, size)
-    return decode(data, size=size, support=support)
+        message = _decode_once(data, size)
+        if form is not None and type(message) not in (Sparse, Dense):
+            decode(data, size=size, form=form)  # may be shared, and yet not be due here
+        return message
+    return decode(data, size=size, support=support, form=form)
 
 
 @lru_cache(maxsize=2**13)

@@ -103,9 +103,11 @@ class LayerPolicy:
             If a compressor does not fit the arrays, all of them are small, or a rule names none.
         """
         self._require_names(layout)
-        apart = [spec for spec in layout.float_specs if layout.is_apart(spec)]
-        small = [spec for spec in layout.float_specs if layout.is_small(spec)]
-        rest = [spec for spec in layout.float_specs if spec not in apart and spec not in small]
+        # An array without elements takes no part: a compressor has nothing to look at there.
+        specs = [spec for spec in layout.float_specs if spec.size]
+        apart = [spec for spec in specs if layout.is_apart(spec)]
+        small = [spec for spec in specs if layout.is_small(spec)]
+        rest = [spec for spec in specs if spec not in apart and spec not in small]
         if not rest and not apart:
             raise ValueError(f"exact_below={self.exact_below} leaves nothing to compress: {layout}")
         blocks = self._rest(rest, compressor)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fl_ef21.compressors import Vector
 from fl_ef21.flower.protocol import REPLY_STYPE
 from fl_ef21.flower.protocol.layout import Layout
-from fl_ef21.flower.protocol.model_update import WHOLE, model_digest, piece
+from fl_ef21.flower.protocol.model_update import WHOLE, advanced, model_digest, piece
 from fl_ef21.methods import Snapshot, State
 from fl_ef21.methods.downlink import Downlink, Step
 from fl_ef21.methods.downlink.downlink import MODEL
@@ -75,15 +75,15 @@ class Broadcast:
         step_size: float,
         rng: np.random.Generator,
     ) -> NDArray[np.float64]:
-        """Take the server's step, and keep the message that tells the clients."""
+        """Take the server's step, keep the message that tells the clients, return the iterate."""
         message, moved = self.downlink.message(self._state, iterate, estimate, step, rng)
         encoded = encode(message)
         # The clients fold what they decode, and so does the server.
         decoded = decode(encoded, size=self.layout.size)
-        self._state = self.downlink.advance(self._state, decoded, step_size)
+        self._state = advanced(self.downlink, self.layout, self._state, decoded, step_size)
         self._pieces = [*self._pieces, piece(step_size, encoded)][-KEEP:]
         self.version += 1
-        return moved
+        return self._state[MODEL].astype(np.float64) if self.downlink.shares_iterate else moved
 
     def update_for(self, client: str, exact: Sequence[NDArray[Any]]) -> Update:
         """Return what a client needs: the messages since its version if they are shorter."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fl_ef21.compressors import Message as CompressedMessage
 from fl_ef21.compressors import Support
 from fl_ef21.compressors.arguments import is_number
+from fl_ef21.compressors.form import Form
 from fl_ef21.flower.protocol import ProtocolError, Reply, reply_of
 from fl_ef21.flower.protocol.layout import Layout
 from fl_ef21.flower.protocol.records import entries, held
@@ -27,7 +28,7 @@ above all floats."""
 DENSE_OVERHEAD: Final = 2**16
 """Bytes that the longest form of a message may take beside eight for each coordinate."""
 
-Decoder: TypeAlias = Callable[[str, bytes], tuple[CompressedMessage, Support | None]]
+Decoder: TypeAlias = Callable[[Reply, bytes], tuple[CompressedMessage, Support | None]]
 
 
 class RejectedError(ValueError):
@@ -64,6 +65,29 @@ class Limits:
         """Return the most bytes that a payload can honestly take."""
         # A message and a support, neither ever longer than its plain form.
         return 2 * 8 * layout.size + layout.exact_nbytes + DENSE_OVERHEAD
+
+
+class Expected(NamedTuple):
+    """What the answer to one instruction can hold, and means; see :func:`expected.expected_of`.
+
+    Attributes
+    ----------
+    form : Form
+        What its message may be beside dense or sparse.
+    first, later : int
+        The most bytes of a message: of a client that joins, and of one that has.
+    scale : float
+        What the client was told to multiply its signal by.
+    """
+
+    form: Form
+    first: int
+    later: int
+    scale: float = 1.0
+
+    def message_bytes(self, seq: int) -> int:
+        """Return the most bytes of a client's message of this number."""
+        return self.first if seq == 1 else self.later
 
 
 class CheckedReply(NamedTuple):
@@ -106,7 +130,7 @@ def checked(
         # Most models have no exact arrays.
         split = len(payload) - layout.exact_nbytes
         exact = layout.unpack_exact(payload[max(split, 0) :]) if layout.exact_specs else []
-        message, support = decoder(about.client, payload[:split])
+        message, support = decoder(about, payload[:split])
     except ValueError as error:
         raise RejectedError(str(error)) from error
     if message.dtype != layout.dtype:

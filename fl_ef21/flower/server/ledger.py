@@ -6,6 +6,7 @@ refuses.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from logging import WARNING
 from typing import Final, NamedTuple
 
@@ -15,7 +16,7 @@ from flwr.common import log
 
 from fl_ef21.compressors import Message as CompressedMessage
 from fl_ef21.compressors import Support
-from fl_ef21.flower.protocol import Ack, ProtocolError, chain, origin
+from fl_ef21.flower.protocol import Ack, ProtocolError, Reply, chain, origin
 from fl_ef21.flower.protocol.layout import Layout
 from fl_ef21.flower.protocol.payload import (
     decode_shared,
@@ -23,7 +24,7 @@ from fl_ef21.flower.protocol.payload import (
     encode_support,
     unpack,
 )
-from fl_ef21.flower.server.checking import CheckedReply, Limits, RejectedError, checked
+from fl_ef21.flower.server.checking import CheckedReply, Expected, Limits, RejectedError, checked
 from fl_ef21.flower.server.names import ClientNames
 from fl_ef21.flower.server.norms import NormBound
 from fl_ef21.flower.server.rejoins import Rejoins
@@ -163,8 +164,17 @@ class Ledger:
         if self._clients.pop(client, None) is not None:
             self._take_out(client)
 
-    def check(self, node_id: int, reply: Message) -> CheckedReply:
+    def check(self, node_id: int, reply: Message, expected: Expected | None = None) -> CheckedReply:
         """Read a reply without changing anything.
+
+        Parameters
+        ----------
+        node_id : int
+            Of the node that was asked.
+        reply : Message
+            Its answer.
+        expected : Expected, optional
+            What its instruction has asked for; anything that fits the model, by default.
 
         Raises
         ------
@@ -172,19 +182,27 @@ class Ledger:
             If a part is missing, malformed, or out of range.
         """
         rules = self.rules
-        found = checked(
-            node_id, reply, self.layout, self._message, rules.limits, rules.weighted_by_key
-        )
+        decoder = partial(self._message, expected)
+        found = checked(node_id, reply, self.layout, decoder, rules.limits, rules.weighted_by_key)
         if found.message.fresh and not rules.fresh:
             raise RejectedError("the message takes the place of all before it, which is not due")
         return found
 
-    def _message(self, client: str, payload: bytes) -> tuple[CompressedMessage, Support | None]:
+    def _message(
+        self, expected: Expected | None, about: Reply, payload: bytes
+    ) -> tuple[CompressedMessage, Support | None]:
         """Return a payload's message, and the support if the client tells one."""
         if not self.rules.supports:
-            return decode_shared(payload, self.layout.size), None
+            if expected is None:
+                return decode_shared(payload, self.layout.size), None
+            if len(payload) > expected.message_bytes(about.seq):
+                raise RejectedError(
+                    f"a message of {len(payload)} bytes is longer than any that was asked for"
+                )
+            return decode_shared(payload, self.layout.size, form=expected.form), None
+        # Those on a support are dense or sparse, and no longer than the support.
         told = unpack(payload, self.layout.size)
-        known = self._clients.get(client)
+        known = self._clients.get(about.client)
         support = told.support or (known.support if known else None)
         if support is None:
             raise ProtocolError("the client's support is not known; it has to join again")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fl_ef21.flower.protocol import NO_MOD, ProtocolError, with_advice
 from fl_ef21.flower.protocol.records import metadata
 from fl_ef21.flower.server.buffers import buffer_mean
-from fl_ef21.flower.server.checking import CheckedReply, RejectedError, read_reply
+from fl_ef21.flower.server.checking import CheckedReply, Expected, RejectedError, read_reply
 from fl_ef21.flower.server.ledger import Ledger
 from fl_ef21.flower.server.meter import MessageSize, measure
 
@@ -69,18 +69,19 @@ class Received:
 def receive(
     replies: Sequence[Message],
     instructions: Sequence[Message],
+    expected: Mapping[int, Expected],
     ledger: Ledger,
     connected: Collection[int],
-    scales: Mapping[int, float],
     quorum: int = 1,
 ) -> Received:
     """Check every reply, then apply the good ones in the order of client keys.
 
+    ``expected`` says what each node was asked for.
+
     Nothing is applied before everything was checked, and the order in which replies arrive makes
     no difference. Only replies to this round's instructions count, each once. Methods that forget a
     round's messages with the round get none of them where fewer than ``quorum`` could be applied:
-    clients that are not acknowledged keep what they have said. ``scales`` are those that the
-    instructions told, by node.
+    clients that are not acknowledged keep what they have said.
     """
     # Flower writes the id into the instruction when it sends it. An error reply that Flower makes
     # itself comes from another node id, so this is the only way to know who failed.
@@ -105,8 +106,9 @@ def receive(
                 name, reason = _name(ledger, node_id, reply), with_advice(str(reply.error.reason))
                 errors.append(f"{name}: error {reply.error.code}: {reason}")
             else:
-                found = ledger.check(node_id, reply)
-                scale = scales[node_id]
+                expects = expected[node_id]
+                found = ledger.check(node_id, reply, expects)
+                scale = expects.scale
                 checked.append(found if scale == 1 else found._replace(scale=scale))
                 payload_bytes += len(checked[-1].payload)
         except RejectedError as rejected:

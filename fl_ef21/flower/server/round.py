@@ -12,7 +12,7 @@ from flwr.common import log
 from flwr.serverapp.strategy.strategy_utils import aggregate_metricrecords
 
 from fl_ef21.flower.protocol.records import entries, filled
-from fl_ef21.flower.server.checking import CheckedReply
+from fl_ef21.flower.server.checking import CheckedReply, Expected
 from fl_ef21.flower.server.history import RoundRecord
 from fl_ef21.flower.server.meter import MessageSize
 from fl_ef21.flower.server.receiving import Received
@@ -36,8 +36,8 @@ class OpenRound:
         The model that was sent.
     instructions : sequence of Message
         The messages as they were handed to the Grid, which writes their ids into them.
-    scales : mapping of float by int
-        What each drawn node was told to multiply its signal by.
+    expected : mapping of int to Expected
+        What the answer of each node that was asked can hold.
     nodes : sequence of int
         All nodes that were connected, drawn or not.
     nobody_drawn : bool
@@ -53,7 +53,7 @@ class OpenRound:
     number: int
     arrays: ArrayRecord
     instructions: Sequence[Message]
-    scales: Mapping[int, float]
+    expected: Mapping[int, Expected]
     nodes: Sequence[int]
     nobody_drawn: bool
     errors: tuple[str, ...]

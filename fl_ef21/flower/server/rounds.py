@@ -25,6 +25,7 @@ from fl_ef21.flower.server.broadcast import Update
 from fl_ef21.flower.server.checking import CheckedReply
 from fl_ef21.flower.server.checkpoints import Checkpoints
 from fl_ef21.flower.server.clients import UnknownClientError
+from fl_ef21.flower.server.expected import expected_of
 from fl_ef21.flower.server.history import RoundRecord
 from fl_ef21.flower.server.instructing import NO_ROLL_CALL, Share, Terms, call_roll
 from fl_ef21.flower.server.ledger import Ledger, Rules
@@ -151,16 +152,17 @@ class Rounds(FedAvg):
         # Updates of a compressed downlink take the place of the arrays.
         model = filled(RecordDict, {self.arrayrecord_key: arrays, self.configrecord_key: config})
         terms = self._terms_of(server_round, ledger)
-        instructions, scales = [], {}
+        instructions = []
         for place, node in enumerate(drawn):
             share = self._share(ledger, drawn, place, arrays)
-            scales[node] = share.scale
             instructions.append(terms.instruct(ledger, server_round, node, model, share))
         self._round = OpenRound(
             number=server_round,
             arrays=arrays,
             instructions=instructions,
-            scales=scales,
+            expected={
+                n: expected_of(i, ledger.layout) for n, i in zip(drawn, instructions, strict=True)
+            },
             nodes=nodes,
             nobody_drawn=not drawn and any(map(ledger.client_of, asked)),
             errors=roll.errors + strangers,
@@ -197,7 +199,7 @@ class Rounds(FedAvg):
         replies = list(replies)
         ledger.begin_round(this.number)
         received = receive(
-            replies, this.instructions, ledger, this.nodes, this.scales, self.min_replies
+            replies, this.instructions, this.expected, ledger, this.nodes, self.min_replies
         )
         self._note_answers(this, ledger, received)
         if not received.applied and not len(ledger) and received.without_mod:

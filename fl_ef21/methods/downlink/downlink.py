@@ -28,6 +28,14 @@ class Downlink(ABC):
     compressor : Compressor
         Contractive; what the server compresses with.
 
+    Attributes
+    ----------
+    name : str
+        First word of the text.
+    shares_iterate : bool
+        Whether clients hold the server's own iterate, and not a model that follows it. The server
+        then takes it from the state: rounded once, to the same bits.
+
     Raises
     ------
     ValueError
@@ -35,6 +43,7 @@ class Downlink(ABC):
     """
 
     name: ClassVar[str]
+    shares_iterate: ClassVar[bool] = False
 
     def __init__(self, compressor: Compressor) -> None:
         if not isinstance(compressor, Contractive):

@@ -38,6 +38,7 @@ class EF21BC(Downlink):
     """
 
     name = "ef21-bc"
+    shares_iterate = True
 
     def start(self, model: Vector) -> State:
         """Return x, and no direction yet."""
