@@ -9,7 +9,7 @@ decrease Σ γ‖ḡ‖² that the steps promise. A minibatch's noise is in ‖�
              γ × ¼ and a rest, where N + e < 0.2 P
     blocks   of an eighth of the rounds so far, at least 8. From one to the next mean F has fallen
              by N ± e, e less than P:  γ × 2 if N − e > 0.3 P, or if N > e and noise has fallen
-             by a tenth;  × 1.4 if N − e > 0.12 P, or N > 4 e;  × ½ if N < e < P/4 and noise has
+             by a twentieth;  × 1.4 if N − e > 0.12 P, or N > 4 e;  × ½ if N < e < P/4 and noise has
              not fallen.  Where P < e, noise hides what so short steps can do:  γ × 1.4, or × ½
              if N < −2 e
              3 e above the best block: back to the model at its end, γ × 0.7, a rest
@@ -194,7 +194,7 @@ class NoisyStepSize:
         error = self._error(state.variance, block, state.last)
         if error > P:
             return (1.4 if -2 * error < N else 0.5), False
-        is_calmer = block.variance < 0.9 * state.last.variance
+        is_calmer = block.variance < 0.95 * state.last.variance
         if N - error > 0.3 * P or (is_calmer and N - error > 0):
             return 2.0, True
         if N - error > 0.12 * P or N - 4 * error > 0:
