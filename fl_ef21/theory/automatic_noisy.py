@@ -20,7 +20,7 @@ a round, mean over a block. On separable data it falls with the loss, no γ that
 long, and N may be a small share of P. Where noise stays, N goes to 0 and γ falls. Only the end of a
 block with P > e is trusted.
 
-Tried, and its numbers chosen, on 16 cases with seeds from 100; docs/benchmarks.md has held-out ones.
+Tried, and its numbers chosen, on 16 cases, seeds from 100; docs/benchmarks.md has held-out ones.
 Worse: steps in a rest, or 12 rounds of it; at the most × 1.4 where noise falls, or after the rule
 has gone back; × ½ although noise falls; × ¼ where P is far above N; N < 1.5 e for × ½. With four
 seeds: N and P of all rounds, or of a fixed number; blocks of a quarter of the rounds; no way back.
