@@ -94,22 +94,19 @@ class FullRow:
 
 @dataclass(frozen=True)
 class SampledRow:
-    """Excess loss of the best constant step, and the automatic one's relative to it."""
+    """Loss f of the best constant step, and f and f − f* of the automatic one relative to it."""
 
     name: str
     setting: str
     lam: float
     k: int
     seed: int
-    best: float
     multiple: int
-    tiny: float
-    unit: float
-
-    @property
-    def ratios(self) -> tuple[float, float]:
-        """Both."""
-        return self.tiny, self.unit
+    best_loss: float
+    lowest: float
+    loss_ratios: tuple[float, float]
+    """From 10⁻⁶/L and from 1/L."""
+    excess_ratios: tuple[float, float]
 
 
 def sizes(d: int) -> list[int]:
@@ -150,11 +147,16 @@ def sampled_rows(problem: Federation) -> Iterator[SampledRow]:
             for seed in SEEDS:
                 seeded = replace(sampling, seed=seed)
                 losses = sampled_losses(problem, k, steps, starts, ROUNDS, seeded)
-                excess = np.nan_to_num(losses - problem.lowest(), nan=np.inf)
-                best = int(excess[: len(steps)].argmin())
-                ratios = (excess[len(steps) :] / excess[best]).tolist()
-                where = problem.name, setting, problem.lam, k, seed
-                yield SampledRow(*where, float(excess[best]), best + 4, *ratios)
+                losses = np.nan_to_num(losses, nan=np.inf)
+                best, lowest = int(losses[: len(steps)].argmin()), problem.lowest()
+                excess = losses - lowest
+                tiny, unit = losses[len(steps) :] / losses[best]
+                tiny_excess, unit_excess = excess[len(steps) :] / excess[best]
+                yield SampledRow(
+                    *(problem.name, setting, problem.lam, k, seed, best + 4),
+                    *(float(losses[best]), lowest, (float(tiny), float(unit))),
+                    (float(tiny_excess), float(unit_excess)),
+                )
 
 
 def main() -> None:

@@ -251,12 +251,15 @@ def test_noisy_losses_of_sampled_clients_descend(start):
     assert norm_squared(gradients, x) < 0.02 * norm_squared(gradients, np.zeros(10))
 
 
-def noisy_after(rounds, fall, rise=0.0, noise=1e-3, seed=0):
-    """States and verdicts of 20 clients whose losses fall by a share of what is promised."""
+def noisy_after(rounds, fall, rise=0.0, noise=1e-3, calming=1.0, seed=0):
+    """States and verdicts of 20 clients whose losses fall by a share of what is promised.
+
+    Noise is ``calming`` times as large from round to round.
+    """
     rule, rng = NoisyStepSize(1.0), np.random.default_rng(seed)
     state, level, seen = rule.start(), 1.0, []
     for t in range(rounds):
-        told = {str(i): (1.0, level + noise * rng.normal()) for i in range(20)}
+        told = {str(i): (1.0, level + noise * calming**t * rng.normal()) for i in range(20)}
         state, verdict = rule.observe(state, told, 1e-3)
         seen.append((state, verdict))
         level += rise if t > rounds // 2 else -fall * verdict.step_size * 1e-3
@@ -270,16 +273,34 @@ def test_blocks_lengthen_what_keeps_its_promise_and_shorten_what_does_not():
     assert lengthened.step_size > 4
 
 
+def test_where_noise_falls_a_small_share_of_the_promise_is_enough():
+    calm, noisy = (noisy_after(120, 0.02, calming=calming)[-1][0] for calming in (0.96, 1.0))
+    assert not calm.searching
+    assert calm.step_size > 100 * noisy.step_size
+
+
 def test_a_rise_beyond_chance_leads_back_to_the_best_model():
     seen = noisy_after(200, fall=0.3, rise=0.05)
     back = next(i for i, (_, verdict) in enumerate(seen) if not verdict.accepted)
     assert 100 <= back < 125
     (before, _), (after, verdict) = seen[back - 1], seen[back]
-    assert 0 < verdict.step_size == 0.5 * before.step_size
+    assert verdict.step_size == 0
+    assert 0 < after.step_size == 0.7 * before.step_size
     assert after.rest == 8
-    assert seen[back + 1][1] == (True, verdict.step_size, False, False)
     kept = [i for i, (_, verdict) in enumerate(seen[:back]) if verdict.kept]
     assert seen[kept[-1]][0].best == before.best
+
+
+def test_a_rest_stays_at_a_model_and_measures_its_loss():
+    seen = noisy_after(200, fall=0.3, rise=0.05)
+    back = next(i for i, (_, verdict) in enumerate(seen) if not verdict.accepted)
+    rest, (rested, verdict) = seen[back + 1 : back + 8], seen[back + 8]
+    assert {verdict for _, verdict in rest} == {(True, 0.0, False, False)}
+    assert verdict == (True, rested.step_size, False, True)
+    levels = [state.level for state, _ in seen[back + 1 : back + 9]]
+    assert rested.best == rested.last
+    assert rested.best.loss == pytest.approx(np.mean(levels))
+    assert rested.best.path == pytest.approx(seen[back][0].path)
 
 
 def test_noise_alone_does_not_lengthen_without_end_and_is_not_trusted():

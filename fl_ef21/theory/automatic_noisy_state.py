@@ -11,8 +11,8 @@ class Block:
 
     Attributes
     ----------
-    loss, path : float
-        F, and Σ γ‖ḡ‖² since the first round.
+    loss, path, variance : float
+        F, Σ γ‖ḡ‖² since the first round, and e² of one round.
     rounds : int
         How many.
     """
@@ -20,14 +20,26 @@ class Block:
     loss: float = 0.0
     path: float = 0.0
     rounds: int = 0
+    variance: float = 0.0
 
-    def plus(self, loss: float, path: float) -> Self:
+    def plus(self, loss: float, path: float, variance: float) -> Self:
         """Return the sums with one more round."""
-        return replace(self, loss=self.loss + loss, path=self.path + path, rounds=self.rounds + 1)
+        return replace(
+            self,
+            loss=self.loss + loss,
+            path=self.path + path,
+            rounds=self.rounds + 1,
+            variance=self.variance + variance,
+        )
 
     def mean(self) -> Self:
         """Return the means."""
-        return replace(self, loss=self.loss / self.rounds, path=self.path / self.rounds)
+        return replace(
+            self,
+            loss=self.loss / self.rounds,
+            path=self.path / self.rounds,
+            variance=self.variance / self.rounds,
+        )
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class NoisyState:
     searching : bool
         Whether blocks have not begun.
     rest : int
-        Rounds that γ still rests.
+        Rounds that the model still rests.
     level, path : float
         F up to a constant, and Σ γ‖ḡ‖².
     variance : float
