@@ -711,6 +711,14 @@ def test_auto_waits_in_a_round_that_draws_nobody(seed):
     assert np.abs(iterates[-1]).max() > 0
 
 
+def test_auto_weighs_losses_as_the_strategy_weighs_clients():
+    """EF21-W counts all clients alike, however many examples they have."""
+    alike = EF21W(TOP, "auto", smoothness=[2.0] * CLIENTS, **options())
+    found = Quadratics().run(alike, 30, metrics=lambda i: {"num-examples": 10**i})[0]
+    expected = Quadratics().run(EF21(TOP, "auto", **options()), 30)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
 def test_auto_with_sampled_clients_converges():
     problem = Quadratics()
     auto = EF21(TOP, "auto", fraction_train=0.5, **options())

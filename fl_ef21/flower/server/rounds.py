@@ -425,7 +425,7 @@ class Rounds(FedAvg):
         arrays = self.steps.judge(
             Round(
                 arrays=this.arrays,
-                replies=received.applied,
+                replies=[r._replace(weight=self.weight_of(r)) for r in received.applied],
                 direction=self.model.server.direction(vector, estimate),
                 penalty=self.model.server.penalty(vector),
                 complete=len(received.applied) == len(ledger),
