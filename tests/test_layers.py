@@ -18,6 +18,7 @@ from fl_ef21.compressors.form import PLAIN, Form
 from fl_ef21.compressors.low_rank import LowRank
 from fl_ef21.compressors.restricted import Restricted
 from fl_ef21.compressors.support import Support
+from fl_ef21.methods import EF21, MARINA
 from fl_ef21.wire import FRAMING_BYTES, WireError, decode, encode
 
 
@@ -106,6 +107,11 @@ def test_parts_come_back_where_the_form_allows_them_and_nowhere_else():
 def test_the_promise_of_blocks_is_the_weakest_of_theirs():
     assert blockwise(LAYERS).alpha(510) == 5 / 200
     assert blockwise([Block(4, from_text("unbiased-randk:2")), Block(9, Identity())]).omega(13) == 1
+    natural = from_text("natural")
+    both = blockwise([Block(9, natural), Block(4, Identity())])
+    assert (both.alpha(13), both.omega(13)) == (natural.alpha(9), natural.omega(9))
+    MARINA().check(both)
+    EF21().check(both)
     mixed = blockwise([Block(9, TopK(1)), Block(9, from_text("qsgd:1"))])
     assert not hasattr(mixed, "alpha")
     assert not hasattr(mixed, "omega")

@@ -146,8 +146,12 @@ class UnbiasedBlockwise(Blockwise, Unbiased):
         return max(_unbiased(block.compressor).omega(block.size) for block in self.blocks)
 
 
+class ContractiveUnbiasedBlockwise(ContractiveBlockwise, UnbiasedBlockwise):
+    """Blocks whose compressors are all both, such as identity and natural."""
+
+
 def blockwise(blocks: Sequence[Block]) -> Blockwise:
-    """Return the compressor of these blocks, contractive or unbiased if all of theirs are.
+    """Return the compressor of these blocks, contractive and unbiased as far as all of theirs are.
 
     Examples
     --------
@@ -158,11 +162,13 @@ def blockwise(blocks: Sequence[Block]) -> Blockwise:
     >>> layers.compress(vector, np.random.default_rng(0)).to_dense()
     array([0., 5., 0., 3., 4.])
     """
-    if all(isinstance(block.compressor, Contractive) for block in blocks):
+    contract = all(isinstance(block.compressor, Contractive) for block in blocks)
+    unbiased = all(isinstance(block.compressor, Unbiased) for block in blocks)
+    if contract and unbiased:
+        return ContractiveUnbiasedBlockwise(blocks)
+    if contract:
         return ContractiveBlockwise(blocks)
-    if all(isinstance(block.compressor, Unbiased) for block in blocks):
-        return UnbiasedBlockwise(blocks)
-    return Blockwise(blocks)
+    return UnbiasedBlockwise(blocks) if unbiased else Blockwise(blocks)
 
 
 def _most_positions(block: Block) -> int:
