@@ -62,7 +62,8 @@ def sparse_app():
 
 @pytest.mark.parametrize(("grid", "times"), [(InProcessGrid, 0), (RestartingGrid, 1)])
 def test_who_joins_again_with_more_coordinates_has_lost_nothing(grid, times, caplog):
-    ef21 = EF21RareFeatures(TopK(1), 0.1, signal="gradient", fraction_evaluate=0.0)
+    one = {"min_available_nodes": 1, "min_train_nodes": 1, "fraction_evaluate": 0.0}
+    ef21 = EF21RareFeatures(TopK(1), 0.1, signal="gradient", **one)
     run(grid(sparse_app(), partition_configs(1)), 3, ef21)
     assert [ack.seq for ack in ef21.ledger.joined().values()] == [1 if times else 2]
     assert sum(ef21.ledger.rejoins.times.values()) == len(rejoining(caplog)) == times
