@@ -5,11 +5,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
-from flwr.clientapp import ClientApp
+from echo import echo_app
+from flwr.app import Array, ArrayRecord
 from tampering import with_blob
 
-from fl_ef21 import EF21, ef21_mod
+from fl_ef21 import EF21
 from fl_ef21.compressors import Dense, LowRankMessage, Parts, from_text
 from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.engine.faults.cases import AUTOMATIC, CASES, Quadratics
@@ -135,18 +135,6 @@ class Sending(InProcessGrid):
         return with_blob(reply, claim.pack(self.data))
 
 
-def app_of_zeros():
-    app = ClientApp(mods=[ef21_mod])
-
-    @app.train()
-    def train(message, context):
-        metrics = MetricRecord({"num-examples": 1})
-        content = RecordDict({"arrays": message.content["arrays"], "metrics": metrics})
-        return Message(content, reply_to=message)
-
-    return app
-
-
 WIDTH = 60
 WHOLE = Dense(np.random.default_rng(0).normal(size=WIDTH**2).astype(np.float32))
 MANY = Parts(tuple(Dense(np.ones(1, np.float32)) for _ in range(WIDTH**2)))
@@ -183,7 +171,7 @@ def test_messages_that_the_compressor_cannot_make_are_refused(
         fraction_evaluate=0.0,
     )
     arrays = ArrayRecord({"x": Array(np.zeros((WIDTH, WIDTH), np.float32))})
-    strategy.start(Sending(app_of_zeros(), message), arrays, num_rounds=3)
+    strategy.start(Sending(echo_app(), message), arrays, num_rounds=3)
     assert [row.clients for row in strategy.history] == accepted
     reasons = [text for row in strategy.history for text in row.reasons]
     assert len(reasons) == 9 - sum(accepted)

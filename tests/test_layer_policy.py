@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from echo import echo_app
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
@@ -99,16 +100,8 @@ def test_a_rule_counts_whatever_the_size_and_the_first_one_wins():
 def test_arrays_without_elements_take_no_part(policy):
     model = {"empty": (0, 3), "x": (6,), "running_mean": (0,), "none": (2, 0)}
     record = ArrayRecord({name: Array(np.ones(s, np.float32)) for name, s in model.items()})
-    app = ClientApp(mods=[ef21_mod])
-
-    @app.train()
-    def train(message, context):
-        metrics = MetricRecord({"num-examples": 1})
-        content = RecordDict({"arrays": message.content["arrays"], "metrics": metrics})
-        return Message(content, reply_to=message)
-
     strategy = EF21(Identity(), 0.5, signal="gradient", **options(**policy))
-    result = strategy.start(InProcessGrid(app, partition_configs(2)), record, num_rounds=1)
+    result = strategy.start(InProcessGrid(echo_app(), partition_configs(2)), record, num_rounds=1)
     assert [row.clients for row in strategy.history] == [2]
     assert {name: array.shape for name, array in result.arrays.items()} == model
     kept = 3 if "x" in policy.get("layers", {}) else 6

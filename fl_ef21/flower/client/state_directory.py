@@ -11,7 +11,7 @@ from flwr.common import log
 from numpy.typing import NDArray
 
 from fl_ef21.flower.client.vectors import to_array, to_vector
-from fl_ef21.flower.protocol import RECORD
+from fl_ef21.flower.protocol.records import own_records
 from fl_ef21.flower.storage import ArchiveError, file_name, load, save
 from fl_ef21.methods import Snapshot
 
@@ -121,9 +121,7 @@ def _written(path: Path) -> tuple[int, str]:
 def _snapshot(client: str, records: RecordDict) -> Snapshot:
     arrays: dict[str, NDArray[Any]] = {}
     configs: dict[str, Any] = {}
-    for name, record in records.items():
-        if not name.startswith(RECORD):
-            continue
+    for name, record in own_records(records).items():
         if isinstance(record, ArrayRecord):
             arrays.update({f"{name}/{key}": to_vector(array) for key, array in record.items()})
             configs[name] = list(record)

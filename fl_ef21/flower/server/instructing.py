@@ -1,6 +1,6 @@
 """From what a run has agreed on to the message for each client."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from logging import WARNING
@@ -174,7 +174,9 @@ def call_roll(
     for _ in range(CALLS if nobody_known else 1):
         calls = [terms.instruct(ledger, server_round, node, RecordDict()) for node in asked]
         replies = list(grid.send_and_receive(calls, timeout=timeout))
-        errors = _note_keys(ledger, server_round, nodes, calls, replies, answered)
+        asked_by = {call.metadata.message_id: call.metadata.dst_node_id for call in calls}
+        errors = _note_keys(ledger, server_round, nodes, asked_by, replies)
+        answered.update(node for r in replies if (node := asked_by.get(_answers(r))) is not None)
         sent, received = sent + measure(calls), received + measure(replies)
         all_err = len(errors) == len(asked) == len(replies)
         if not all_err:
@@ -190,22 +192,18 @@ def _note_keys(
     ledger: Ledger,
     server_round: int,
     nodes: Sequence[int],
-    calls: Sequence[Message],
+    asked_by: Mapping[str, int],
     replies: Sequence[Message],
-    answered: set[int],
 ) -> dict[int, str]:
     """Note the keys in the answers to a roll call; return a text for each node without one.
 
-    Nodes that have answered at all are added to ``answered``.
+    ``asked_by`` are the nodes by the ids of their calls.
     """
-    asked = [call.metadata.dst_node_id for call in calls]
-    errors = {node: f"node {node}: no answer to the roll call" for node in asked}
-    nodes_by_call = {call.metadata.message_id: call.metadata.dst_node_id for call in calls}
+    errors = {node: f"node {node}: no answer to the roll call" for node in asked_by.values()}
     for reply in replies:
-        node = nodes_by_call.get(reply.metadata.reply_to_message_id)
+        node = asked_by.get(_answers(reply))
         if node is None:
             continue
-        answered.add(node)
         try:
             if reply.has_error():
                 raise ProtocolError(str(reply.error.reason))
@@ -217,3 +215,8 @@ def _note_keys(
         except (ProtocolError, RejectedError) as error:
             errors[node] = f"node {node}: {error}"
     return errors
+
+
+def _answers(reply: Message) -> str:
+    """Return the id of the call that a reply answers."""
+    return reply.metadata.reply_to_message_id
