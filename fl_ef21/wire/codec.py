@@ -107,9 +107,10 @@ def decode(
     WireError
         If the bytes are anything but one whole, valid message of dimension ``size``.
     """
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise WireError(f"a payload is bytes, got {type(data).__name__}")
-    data = bytes(data)
+    if type(data) is not bytes:
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise WireError(f"a payload is bytes, got {type(data).__name__}")
+        data = bytes(data)
     body = data[:-_CHECKSUM]
     reader = Reader(body)
     decode_start(reader)
@@ -298,7 +299,10 @@ def _check_indices(message: Sparse) -> None:
             f"indices have dtype {indices.dtype} and shape {indices.shape}; "
             f"give one-dimensional int64, one for each value"
         )
-    inside = not indices.size or (indices[0] >= 0 and indices[-1] < message.size)
+    if indices.size == 1:
+        inside = 0 <= indices.item() < message.size
+    else:
+        inside = not indices.size or (indices[0] >= 0 and indices[-1] < message.size)
     # Compared, not subtracted: a difference of int64 can overflow.
     if not inside or (indices.size > 1 and (indices[1:] <= indices[:-1]).any()):
         raise WireError(f"indices must increase strictly within [0, {message.size})")

@@ -4,7 +4,7 @@ Stored in ``context.state`` as two records, assigned once at the end of a step, 
 exception on the way leaves the old log in place.
 """
 
-from typing import NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
@@ -12,8 +12,9 @@ from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from fl_ef21.compressors import Support
 from fl_ef21.flower.client.vectors import to_array, to_vector
 from fl_ef21.flower.protocol import RECORD, Ack, ProtocolError
+from fl_ef21.flower.protocol.meant import meant_by, standing_for
 from fl_ef21.flower.protocol.payload import SUPPORT, decode_shared
-from fl_ef21.flower.protocol.records import entries, filled, is_record
+from fl_ef21.flower.protocol.records import entries, is_record
 from fl_ef21.methods import Method, State
 from fl_ef21.methods.method import NOTHING
 
@@ -41,6 +42,10 @@ class Pending(NamedTuple):
     def support(self, size: int) -> Support | None:
         """Return the coordinates that the message lies on, if only some are the client's."""
         return support_in(self.private, size)
+
+
+_NONE: Final = Pending(Ack(), b"")
+"""What is stored of a pending message if there is none."""
 
 
 class ClientLog(NamedTuple):
@@ -83,12 +88,25 @@ class ClientLog(NamedTuple):
         return None
 
     def store(self, records: RecordDict) -> None:
-        """Write the log into ``context.state``."""
-        pending = self.pending or Pending(Ack(), b"")
-        vectors = {name: to_array(vector) for name, vector in self.state.items()}
-        for name, vector in pending.private.items():
-            vectors[_PENDING + name] = to_array(vector)
-        place = {
+        """Write the log into ``context.state``; its vectors cannot be written any more."""
+        for vectors in (self.state, self.pending.private if self.pending else NOTHING):
+            for vector in vectors.values():
+                vector.setflags(write=False)
+        stored = entries(records)
+        stored[_VECTORS] = standing_for(ArrayRecord, self, type(self)._arrays)
+        stored[RECORD] = standing_for(ConfigRecord, self, type(self)._place)
+
+    def _arrays(self) -> dict[str, Any]:
+        """Return the entries of the record of vectors."""
+        arrays = {name: to_array(vector) for name, vector in self.state.items()}
+        for name, vector in (self.pending or _NONE).private.items():
+            arrays[_PENDING + name] = to_array(vector)
+        return arrays
+
+    def _place(self) -> dict[str, Any]:
+        """Return the entries of the record of all else."""
+        pending = self.pending or _NONE
+        return {
             "epoch": self.epoch,
             "seq": self.committed.seq,
             "digest": self.committed.digest,
@@ -96,8 +114,6 @@ class ClientLog(NamedTuple):
             "pending-digest": pending.position.digest,
             "pending-message": pending.message,
         }
-        stored = {_VECTORS: filled(ArrayRecord, vectors), RECORD: filled(ConfigRecord, place)}
-        entries(records).update(stored)
 
     @classmethod
     def load(cls, records: RecordDict) -> Self | None:
@@ -106,6 +122,9 @@ class ClientLog(NamedTuple):
         place, vectors = stored.get(RECORD), stored.get(_VECTORS)
         if not is_record(place, ConfigRecord) or not is_record(vectors, ArrayRecord):
             return None
+        meant = meant_by(place, cls)
+        if meant is not None and meant is meant_by(vectors, cls):
+            return meant
         said, arrays = entries(place), entries(vectors)
         try:
             position = Ack(_int(said["pending-seq"]), _bytes(said["pending-digest"]))

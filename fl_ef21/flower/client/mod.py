@@ -11,7 +11,7 @@ from fl_ef21.flower.client.journal import ClientJournal
 from fl_ef21.flower.client.shadow import receive_model
 from fl_ef21.flower.client.state_directory import StateDirectory
 from fl_ef21.flower.client.turn import AppFailedError, single_arrays, take_turn
-from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError, Reply, origin, reply_record
+from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError, Reply, origin, said_record
 from fl_ef21.flower.protocol.records import (
     content_of,
     copy_state,
@@ -153,7 +153,7 @@ def _evaluate(
 def _roll_call(message: Message, context: Context, instruction: Instruction) -> Message:
     client = client_key(context)
     about = Reply(client, seq=0, digest=origin(instruction.epoch, client, instruction.round))
-    return Message(RecordDict({"arrays": reply_record(about.pack(b""))}), reply_to=message)
+    return Message(RecordDict({"arrays": said_record(about, b"")}), reply_to=message)
 
 
 def _error(message: Message, code: int, reason: str) -> Message:

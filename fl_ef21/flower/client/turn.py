@@ -20,7 +20,7 @@ from fl_ef21.flower.protocol import (
     Reply,
     chain,
     origin,
-    reply_record,
+    said_record,
 )
 from fl_ef21.flower.protocol.layout import Described, Layout, described
 from fl_ef21.flower.protocol.payload import SUPPORT, decode_shared, on_support, owned, pack
@@ -155,8 +155,8 @@ def take_turn(
         payload = pack(encoded, support if turn.first else None)
     payload += answer.exact
     position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
-    about = Reply(client, position.seq, position.digest, *info).pack(payload)
-    said = {**answer.beside, answer.name: reply_record(about)}
+    about = Reply(client, position.seq, position.digest, *info)
+    said = {**answer.beside, answer.name: said_record(about, payload)}
     journal.sent(position, instruction.round)
     ClientLog(log.epoch, log.committed, log.state, Pending(position, encoded, private)).store(
         records

@@ -14,6 +14,7 @@ from fl_ef21.flower.protocol.reply import (
     Reply,
     reply_of,
     reply_record,
+    said_record,
     with_advice,
 )
 
@@ -34,5 +35,6 @@ __all__ = [
     "origin",
     "reply_of",
     "reply_record",
+    "said_record",
     "with_advice",
 ]

@@ -1,14 +1,15 @@
 """What the server tells one client in one round; it travels beside the model."""
 
 from dataclasses import MISSING, dataclass, fields
-from functools import lru_cache
-from typing import Any, Final, Literal, Self, TypeAlias, cast
+from functools import cached_property, lru_cache
+from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias, cast
 
 from flwr.app import ConfigRecord
 
 from fl_ef21.flower.protocol.ack import Ack, ProtocolError
+from fl_ef21.flower.protocol.meant import meant_by, standing_for
 from fl_ef21.flower.protocol.policy import LayerPolicy, policy_of
-from fl_ef21.flower.protocol.records import OURS, entries, filled
+from fl_ef21.flower.protocol.records import OURS, entries
 
 RECORD: Final = OURS
 """Name of the instruction's record in messages, and of the log's in ``context.state``."""
@@ -89,18 +90,16 @@ class Instruction:
         """The last message that was applied."""
         return Ack(self.seq, self.digest)
 
+    def acknowledging(self, ack: Ack) -> Self:
+        """Return the instruction with another ack."""
+        return self._of({**self.__dict__, "seq": ack.seq, "digest": ack.digest})
+
     def to_record(self) -> ConfigRecord:
         """Return the values as a ConfigRecord, underscores in names as hyphens.
 
         What has its usual value is left out: every field costs bytes in every message.
         """
-        values = self.__dict__
-        said = {}
-        for key, (name, _, usual) in _fields().items():
-            value = values[name]
-            if usual is MISSING or value != usual:
-                said[key] = value
-        return filled(ConfigRecord, said)
+        return Common(self).record(self.ack)
 
     @classmethod
     def from_record(cls, record: ConfigRecord) -> Self:
@@ -111,6 +110,9 @@ class Instruction:
         ProtocolError
             If a value is missing or of another type; the text names it.
         """
+        addressed = meant_by(record, Addressed)
+        if addressed is not None:
+            return cast(Self, addressed.instruction)
         known, values = _fields(), _usual_values().copy()
         for key, value in entries(record).items():
             if key in known:
@@ -121,10 +123,71 @@ class Instruction:
         if len(values) != len(known):
             name, kind = next((n, k) for n, k, _ in known.values() if n not in values)
             raise _unlike(name, None, kind)
+        return cls._of(values)
+
+    @classmethod
+    def _of(cls, values: dict[str, Any]) -> Self:
         # As the constructor would, which takes a call for every field.
         instruction = cls.__new__(cls)
         instruction.__dict__.update(values)
         return instruction
+
+
+@dataclass(frozen=True, eq=False)
+class Common:
+    """What several clients are told in one round, whose acks alone differ.
+
+    Parameters
+    ----------
+    instruction : Instruction
+        With any ack.
+    """
+
+    instruction: Instruction
+
+    @classmethod
+    def of(cls, record: ConfigRecord) -> Self:
+        """Return what a record tells, beside the ack.
+
+        Raises
+        ------
+        ProtocolError
+            As :meth:`Instruction.from_record`.
+        """
+        addressed = meant_by(record, Addressed)
+        if addressed is not None:
+            return cast(Self, addressed.common)
+        return cls(Instruction.from_record(record))
+
+    @cached_property
+    def entries(self) -> dict[str, Any]:
+        """The entries of a record, among them any ack; not to be changed."""
+        values = self.instruction.__dict__
+        return {
+            key: values[name]
+            for key, (name, _, usual) in _fields().items()
+            if usual is MISSING or values[name] != usual
+        }
+
+    def record(self, ack: Ack) -> ConfigRecord:
+        """Return the record for a client with this ack."""
+        return standing_for(ConfigRecord, Addressed(self, ack), Addressed.entries)
+
+
+class Addressed(NamedTuple):
+    """What one client is told: its record stands for this."""
+
+    common: Common
+    ack: Ack
+
+    @property
+    def instruction(self) -> Instruction:
+        """The instruction with the client's ack."""
+        return self.common.instruction.acknowledging(self.ack)
+
+    def entries(self) -> dict[str, Any]:
+        """Return the entries of the record."""
+        return {**self.common.entries, "seq": self.ack.seq, "digest": self.ack.digest}
 
 
 def _unlike(name: str, value: object, kind: type) -> ProtocolError:

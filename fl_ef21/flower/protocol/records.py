@@ -16,6 +16,7 @@ from flwr.app.metadata import Metadata
 from flwr.supercore.task_identity import TaskIdentity
 
 from fl_ef21.flower.protocol.live import LiveArray
+from fl_ef21.flower.protocol.meant import copy_meant
 
 OURS: Final = "fl_ef21"
 """What names of records of this library begin with."""
@@ -44,6 +45,11 @@ def content_of(message: Message) -> RecordDict:
     """Return the content of a message that is no error, in less time than ``message.content``."""
     found: RecordDict = message.__dict__["_content"]
     return found
+
+
+def is_error(message: Message) -> bool:
+    """Return ``message.has_error()``, in less time."""
+    return message.__dict__["_error"] is not None
 
 
 def held(content: RecordDict, kind: type[Record]) -> list[tuple[str, Record]]:
@@ -147,6 +153,9 @@ def copy_state(state: RecordDict) -> RecordDict:
 
 def copy_record(record: Values) -> Values:
     """Return a copy of a record; what nobody can change is shared: live arrays, bytes."""
+    meant = copy_meant(record)
+    if meant is not None:
+        return meant
     held = entries(record)
     if isinstance(record, ArrayRecord):
         arrays = {name: _copy_array(array) for name, array in held.items()}

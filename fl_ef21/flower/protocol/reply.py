@@ -1,12 +1,14 @@
 """What a client says: one Array in place of the app's arrays."""
 
 import struct
+from functools import lru_cache
 from math import inf
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from flwr.app import Array, ArrayRecord
 
 from fl_ef21.flower.protocol.ack import DIGEST_BYTES, Ack, ProtocolError
+from fl_ef21.flower.protocol.meant import meant_by, standing_for
 from fl_ef21.flower.protocol.records import entries, filled
 
 REPLY_STYPE: Final = "fl_ef21.v1"
@@ -50,12 +52,7 @@ class Reply(NamedTuple):
 
     def pack(self, payload: bytes) -> bytes:
         """Return these values and the payload behind them."""
-        key = self.client.encode()
-        if not 0 < len(key) <= MAX_KEY_BYTES:
-            raise ProtocolError(
-                f"client key {self.client!r} takes {len(key)} bytes; "
-                f"give a client-id of 1 to {MAX_KEY_BYTES}"
-            )
+        key = _key(self.client)
         norms = self.signal_norm_squared, self.error_squared
         return _REPLY.pack(self.seq, self.digest, *norms, len(key)) + key + payload
 
@@ -76,10 +73,33 @@ class Reply(NamedTuple):
             raise ProtocolError(f"reply is cut short or damaged: {error}") from error
         if not client or len(data) < start:
             raise ProtocolError(f"reply has no whole client key of {key_bytes} bytes")
+        about = cls(client, seq, digest, norm_squared, error_squared)
+        about.require_norms()
+        return about, data[start:]
+
+    def require_norms(self) -> None:
+        """Check what the bytes could hold and no reply means.
+
+        Raises
+        ------
+        ProtocolError
+            If a squared norm is negative, infinite or NaN.
+        """
         # NaN is not at least 0 either.
-        if not (0 <= norm_squared < inf and 0 <= error_squared < inf):
+        if not (0 <= self.signal_norm_squared < inf and 0 <= self.error_squared < inf):
             raise ProtocolError("squared norms are not finite numbers from 0 up")
-        return cls(client, seq, digest, norm_squared, error_squared), data[start:]
+
+
+@lru_cache(maxsize=2**12)
+def _key(client: str) -> bytes:
+    """Return a client's key as it travels."""
+    key = client.encode()
+    if not 0 < len(key) <= MAX_KEY_BYTES:
+        raise ProtocolError(
+            f"client key {client!r} takes {len(key)} bytes; "
+            f"give a client-id of 1 to {MAX_KEY_BYTES}"
+        )
+    return key
 
 
 IN_FRONT: Final = (
@@ -89,11 +109,47 @@ IN_FRONT: Final = (
 _ARRAY_MODS: Final = ("fixedclipping_mod", "adaptiveclipping_mod", "LocalDpMod")
 
 
+class Said(NamedTuple):
+    """A reply and its payload: its record stands for this."""
+
+    about: Reply
+    payload: bytes
+
+    @property
+    def length(self) -> int:
+        """``len(self.blob())``, without making the bytes."""
+        return _REPLY.size + len(_key(self.about.client)) + len(self.payload)
+
+    def blob(self) -> bytes:
+        """Return the bytes that travel."""
+        return self.about.pack(self.payload)
+
+    def entries(self) -> dict[str, Any]:
+        """Return the entries of the record: one Array."""
+        return _entries(self.blob())
+
+
+def said_record(about: Reply, payload: bytes) -> ArrayRecord:
+    """Return an ArrayRecord that holds a reply and its payload.
+
+    Raises
+    ------
+    ProtocolError
+        If the client's key is too long to travel.
+    """
+    _key(about.client)
+    return standing_for(ArrayRecord, Said(about, payload), Said.entries)
+
+
 def reply_record(blob: bytes) -> ArrayRecord:
-    """Return an ArrayRecord that holds one reply's bytes."""
+    """Return an ArrayRecord that holds one reply's bytes, whatever they are."""
+    return filled(ArrayRecord, _entries(blob))
+
+
+def _entries(blob: bytes) -> dict[str, Any]:
     array = Array.__new__(Array)
     array.__dict__.update(dtype="uint8", shape=(len(blob),), stype=REPLY_STYPE, data=blob)
-    return filled(ArrayRecord, {"": array})
+    return {"": array}
 
 
 def with_advice(reason: str) -> str:
@@ -119,6 +175,10 @@ def reply_of(record: ArrayRecord) -> tuple[Reply, bytes]:
     ProtocolError
         If the record holds anything but one reply.
     """
+    said = meant_by(record, Said)
+    if said is not None:
+        said.about.require_norms()
+        return said
     arrays = entries(record).values()
     if len(arrays) != 1:
         raise ProtocolError(NO_MOD)

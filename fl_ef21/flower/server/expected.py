@@ -7,9 +7,10 @@ from flwr.app import Message
 
 from fl_ef21.compressors import Compressor, Identity, from_text
 from fl_ef21.compressors.form import PLAIN
-from fl_ef21.flower.protocol import RECORD, Instruction
+from fl_ef21.flower.protocol import RECORD
+from fl_ef21.flower.protocol.instruction import Common
 from fl_ef21.flower.protocol.layout import Layout
-from fl_ef21.flower.protocol.policy import LayerPolicy, policy_of
+from fl_ef21.flower.protocol.policy import LayerPolicy
 from fl_ef21.flower.protocol.records import content_of, entries
 from fl_ef21.flower.server.checking import Expected
 from fl_ef21.methods import Turn
@@ -27,20 +28,17 @@ def expected_of(instruction: Message, layout: Layout) -> Expected:
     Asked before it is sent: in one process the client may take the message apart. Nothing is
     expected of an instruction whose compressor does not fit the model: nobody can follow it.
     """
-    # Its few values by themselves: reading back the whole instruction takes ten times as long.
-    said = entries(entries(content_of(instruction))[RECORD])
-    policy = policy_of(
-        said.get("scope", Instruction.scope),
-        said.get("exact-below", Instruction.exact_below),
-        said.get("layers", Instruction.layers),
-    )
-    coin = said.get("coin", Instruction.coin)
-    scale = said.get("scale", Instruction.scale)
+    return _expected_by(Common.of(entries(content_of(instruction))[RECORD]), layout)
+
+
+@lru_cache(maxsize=1024)  # once for all clients that are told the same
+def _expected_by(common: Common, layout: Layout) -> Expected:
+    told = common.instruction
     try:
-        found = _expected(said["method"], said["compressor"], policy, coin, layout)
+        found = _expected(told.method, told.compressor, told.policy, told.coin, layout)
     except ValueError:
         return Expected(PLAIN, first=0, later=0)
-    return found if scale == found.scale else found._replace(scale=scale)
+    return found._replace(scale=told.scale)
 
 
 @lru_cache(maxsize=4096)  # clients may each have a compressor of their own

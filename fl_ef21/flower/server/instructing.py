@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from logging import WARNING
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import ArrayRecord, Message, MessageType, RecordDict
 from flwr.common import log
 from flwr.serverapp import Grid
 
 from fl_ef21.compressors import Compressor
 from fl_ef21.flower.protocol import NO_MOD, RECORD, Instruction, ProtocolError, origin
+from fl_ef21.flower.protocol.instruction import Common
 from fl_ef21.flower.protocol.policy import LayerPolicy
 from fl_ef21.flower.protocol.records import entries, filled, held, instruction_message
 from fl_ef21.flower.server.broadcast import Update
@@ -64,34 +65,30 @@ class Terms:
 
         Without a share it is a roll call.
         """
-        ack, update = ledger.ack(node_id), share.update if share else None
         compressor, scale = (str(share.compressor), share.scale) if share else ("", 1.0)
-        if update is None:
-            said = {**self._said(ledger.epoch, server_round, compressor, scale)}
-            said["seq"], said["digest"] = ack.seq, ack.digest
-            if share is None:
-                said["roll-call"] = True
-            content = {**entries(model), RECORD: filled(ConfigRecord, said)}
-        else:
+        common = self._common(ledger.epoch, server_round, compressor, scale, share is None)
+        content = dict(entries(model))
+        update = share.update if share else None
+        if update is not None:
             instruction = replace(
-                self._instruction(ledger.epoch, server_round, compressor, scale),
-                seq=ack.seq,
-                digest=ack.digest,
+                common.instruction,
                 downlink=self.downlink,
                 base=update.base,
                 version=update.version,
                 model_digest=update.digest,
                 direction=update.direction,
             )
-            content = {**entries(model), RECORD: instruction.to_record()}
+            common = Common(instruction)
             content[held(model, ArrayRecord)[0][0]] = update.arrays
+        content[RECORD] = common.record(ledger.ack(node_id))
         return instruction_message(filled(RecordDict, content), message_type, node_id)
 
-    def _instruction(
-        self, epoch: bytes, server_round: int, compressor: str, scale: float
-    ) -> Instruction:
-        """Return an instruction of the whole model for a client that is to join."""
-        return Instruction(
+    @lru_cache(maxsize=1024)  # noqa: B019 - the terms of the last rounds, a few numbers each
+    def _common(
+        self, epoch: bytes, server_round: int, compressor: str, scale: float, roll_call: bool
+    ) -> Common:
+        """Return what clients of a round are told that differ in their acks alone."""
+        instruction = Instruction(
             epoch=epoch,
             round=server_round,
             method=self.method,
@@ -107,14 +104,9 @@ class Terms:
             seq=0,
             digest=b"",
             supports=self.supports,
+            roll_call=roll_call,
         )
-
-    @lru_cache(maxsize=64)  # noqa: B019 - the terms of the last rounds, a few numbers each
-    def _said(
-        self, epoch: bytes, server_round: int, compressor: str, scale: float
-    ) -> dict[str, Any]:
-        """Return its record's values: clients of a round mostly differ in their acks alone."""
-        return entries(self._instruction(epoch, server_round, compressor, scale).to_record())
+        return Common(instruction)
 
 
 @dataclass(frozen=True)

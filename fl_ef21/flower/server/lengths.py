@@ -14,8 +14,12 @@ from typing import Any, Final
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.common.constant import FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
 
+from fl_ef21.flower.protocol import REPLY_STYPE
+from fl_ef21.flower.protocol.instruction import Addressed, Common
 from fl_ef21.flower.protocol.live import LiveArray
-from fl_ef21.flower.protocol.records import entries, metadata
+from fl_ef21.flower.protocol.meant import meant_by
+from fl_ef21.flower.protocol.records import content_of, entries, is_error, metadata
+from fl_ef21.flower.protocol.reply import Said
 
 _ID: Final = 64
 _KINDS: Final = {
@@ -51,6 +55,9 @@ def record_lengths(record: ArrayRecord | ConfigRecord | MetricRecord) -> Lengths
     """
     kind = type(record)
     if kind is ArrayRecord:
+        said = meant_by(record, Said)
+        if said is not None:
+            return _reply_lengths(said.length)
         arrays = tuple(
             [
                 (name, a.dtype, tuple(a.shape), a.stype, _data_length(a))
@@ -58,11 +65,31 @@ def record_lengths(record: ArrayRecord | ConfigRecord | MetricRecord) -> Lengths
             ]
         )
         return _array_record_lengths(arrays)
-    if kind is ConfigRecord or kind is MetricRecord:
-        body = _values(entries(record))
-        length = len(kind.__name__) + len(str(body)) + 3 + body
-        return length, (_KINDS[kind.__name__] * _PLACE + length,)
+    if kind is ConfigRecord:
+        addressed = meant_by(record, Addressed)
+        if addressed is not None:
+            ack = addressed.ack
+            return _instruction_lengths(addressed.common, ack.seq, len(ack.digest))
+        return _with_key("ConfigRecord", _values(entries(record)))
+    if kind is MetricRecord:
+        return _with_key("MetricRecord", _values(entries(record)))
     raise UnknownLengthError
+
+
+def _with_key(kind: str, body: int) -> Lengths:
+    key = _key(kind, 0, body)
+    return key % _PLACE, (key,)
+
+
+@lru_cache(maxsize=2**13)  # clients of one round have mostly been heard equally often
+def _instruction_lengths(common: Common, seq: int, digest_length: int) -> Lengths:
+    values = {**common.entries, "seq": seq, "digest": bytes(digest_length)}
+    return _with_key("ConfigRecord", _values(values))
+
+
+@lru_cache(maxsize=4096)
+def _reply_lengths(length: int) -> Lengths:
+    return _array_record_lengths((("", "uint8", (length,), REPLY_STYPE, length),))
 
 
 def root_lengths(message: Message) -> tuple[int, int]:
@@ -73,10 +100,10 @@ def root_lengths(message: Message) -> tuple[int, int]:
     UnknownLengthError
         If the message carries an error.
     """
-    about = metadata(message)
-    if message.has_error():
+    if is_error(message):
         raise UnknownLengthError
-    length = _constant_metadata(
+    about = metadata(message)
+    envelope = _envelope(
         about["_run_id"],
         about["_src_node_id"],
         about["_dst_node_id"],
@@ -85,15 +112,14 @@ def root_lengths(message: Message) -> tuple[int, int]:
         _text(about["_reply_to_message_id"]),
         about["_group_id"],
         about["_message_type"],
+        bool(about["_ttl"]),
+        bool(about["_created_at"]),
     )
-    # Two times of eight bytes.
-    length += (9 if about["_ttl"] else 0) + (9 if about["_created_at"] else 0)
-    names = tuple(entries(message.content))
-    return _record_dict(names), _with_head(len("Message"), 1, _delimited(length))
+    return _record_dict(tuple(entries(content_of(message)))), envelope
 
 
 @lru_cache(maxsize=2**14)
-def _constant_metadata(
+def _envelope(
     run_id: int,
     source: int,
     destination: int,
@@ -102,12 +128,15 @@ def _constant_metadata(
     reply_to: int,
     group: str,
     kind: str,
+    lives: bool,
+    dated: bool,
 ) -> int:
-    """Return the length of what is the same in all messages between two nodes."""
+    """Return the length of a message's envelope: the same between two nodes, mostly."""
     numbers = sum(1 + _varint(number) for number in (run_id, source, destination) if number)
     tasks = sum(1 + _varint(n) for n in (source_task, destination_task) if n is not None)
     texts = _text_field(group) + _text_field(kind) + (_delimited(reply_to) if reply_to else 0)
-    return numbers + tasks + texts
+    times = 9 * (lives + dated)
+    return _with_head(len("Message"), 1, _delimited(numbers + tasks + texts + times))
 
 
 def _data_length(array: Array) -> int:

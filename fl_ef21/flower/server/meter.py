@@ -18,7 +18,7 @@ from flwr.supercore.inflatable.inflatable_object import (
     no_object_id_recompute,
 )
 
-from fl_ef21.flower.protocol.records import entries
+from fl_ef21.flower.protocol.records import content_of, entries
 from fl_ef21.flower.server.lengths import (
     Lengths,
     UnknownLengthError,
@@ -81,7 +81,7 @@ def _added_up(message: Message, known: dict[int, Lengths]) -> tuple[int, int] | 
     try:
         content, envelope = root_lengths(message)
         keys: list[int] = []
-        for record in entries(message.content).values():
+        for record in entries(content_of(message)).values():
             lengths = known.get(id(record))
             if lengths is None:
                 lengths = known[id(record)] = record_lengths(record)

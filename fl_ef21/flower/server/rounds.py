@@ -235,7 +235,7 @@ class Rounds(FedAvg):
         instructions = []
         for node in [message.metadata.dst_node_id for message in messages]:
             # Nothing is compressed for it, so nothing of a client's own has to be known.
-            update = self._update_for(self.ledger, node, arrays)
+            update = self._update_for(self.ledger, self.ledger.client_of(node) or "", arrays)
             share = Share(self.compressor, update=update)
             instructions.append(
                 self._terms.instruct(
@@ -329,11 +329,11 @@ class Rounds(FedAvg):
         compressor = self.compressor_of(client).for_client(place, len(drawn))
         if self._warmth < 1:
             compressor = compressor.widened(self._warmth)
-        update = self._update_for(ledger, drawn[place], arrays)
-        return Share(compressor, self.scale_of(client), update)
+        return Share(compressor, self.scale_of(client), self._update_for(ledger, client, arrays))
 
-    def _update_for(self, ledger: Ledger, node: int, arrays: ArrayRecord) -> Update | None:
-        client = ledger.client_of(node) or ""
+    def _update_for(self, ledger: Ledger, client: str, arrays: ArrayRecord) -> Update | None:
+        if self.model.downlink is None:
+            return None
         return self.model.update_for(client, ledger.layout.exact(arrays))
 
     def _note_answers(self, this: OpenRound, ledger: Ledger, received: Received) -> None:
