@@ -1,6 +1,7 @@
 """The promises that a compressor can make, and what every compressor has."""
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -140,6 +141,11 @@ class Compressor(ABC):
 
         return compose(self, other)
 
+    @cached_property
+    def text(self) -> str:
+        """``str(self)``, made once: it is in every instruction."""
+        return str(self)
+
     @abstractmethod
     def __str__(self) -> str: ...
 
@@ -147,10 +153,10 @@ class Compressor(ABC):
         return f"<{type(self).__name__} {self}>"
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and str(self) == str(other)
+        return type(self) is type(other) and self.text == other.text
 
     def __hash__(self) -> int:
-        return hash(str(self))
+        return hash(self.text)
 
 
 class Contractive(Compressor):

@@ -16,6 +16,7 @@ from fl_ef21.flower.protocol.records import (
     content_of,
     copy_state,
     entries,
+    is_error,
     is_record,
     metadata,
     own_records,
@@ -62,7 +63,7 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
         app = ClientApp(mods=[ef21_mod])
     """
     kind = metadata(message)["_message_type"].partition(".")[0]
-    record = entries(content_of(message)).get(RECORD) if message.has_content() else None
+    record = None if is_error(message) else entries(content_of(message)).get(RECORD)
     if kind != "train" and not (kind == "evaluate" and is_record(record, ConfigRecord)):
         return call_next(message, context)
     if not is_record(record, ConfigRecord):
@@ -101,7 +102,7 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
             else ErrorCode.CLIENT_APP_RAISED_EXCEPTION,
             f"client {client_key(context)}: {type(error).__name__}: {error}",
         )
-    if reply.has_error():
+    if is_error(reply):
         context.state.clear()
         context.state.update(before)
     return reply

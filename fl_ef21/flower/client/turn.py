@@ -31,7 +31,7 @@ from fl_ef21.flower.protocol.records import (
     entries,
     filled,
     held,
-    reply_message,
+    is_error,
 )
 from fl_ef21.flower.protocol.seeding import (
     UNUSED,
@@ -78,8 +78,8 @@ class Answer(NamedTuple):
     The arrays themselves are let go: a large model takes as much memory as its signal.
     """
 
-    beside: dict[str, Any]
-    """The records, with a place for the arrays that the server is to find in their stead."""
+    reply: Message
+    """The app's reply, with a place for the record that the server is to find for the arrays."""
     name: str
     signal: Vector
     exact: bytes
@@ -156,14 +156,14 @@ def take_turn(
     payload += answer.exact
     position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
     about = Reply(client, position.seq, position.digest, *info)
-    said = {**answer.beside, answer.name: said_record(about, payload)}
+    entries(answer.reply.content)[answer.name] = said_record(about, payload)
     journal.sent(position, instruction.round)
     ClientLog(log.epoch, log.committed, log.state, Pending(position, encoded, private)).store(
         records
     )
     if shadow is not None:
         shadow.store(records)
-    return reply_message(filled(RecordDict, said), message)
+    return answer.reply
 
 
 def _plan_of(instruction: Instruction, model: ArrayRecord) -> Plan:
@@ -215,7 +215,7 @@ def _ask(
             f"the app returned {type(reply).__name__} instead of a Message; "
             f"end its train function with: return Message(content, reply_to=message)"
         )
-    if reply.has_error():
+    if is_error(reply):
         raise AppFailedError(reply)
     content = content_of(reply)
     place, returned = single_arrays(content)
@@ -225,7 +225,8 @@ def _ask(
         layout.take_from(model, signal)
     if instruction.scale != 1:
         signal *= signal.dtype.type(instruction.scale)
-    return Answer({**entries(content), place: None}, place, signal, exact)
+    reply.content = filled(RecordDict, {**entries(content), place: None})
+    return Answer(reply, place, signal, exact)
 
 
 def _beside(content: RecordDict, name: str) -> dict[str, Any]:

@@ -92,7 +92,9 @@ class Instruction:
 
     def acknowledging(self, ack: Ack) -> Self:
         """Return the instruction with another ack."""
-        return self._of({**self.__dict__, "seq": ack.seq, "digest": ack.digest})
+        instruction = self._of(self.__dict__)
+        instruction.__dict__.update(seq=ack.seq, digest=ack.digest)
+        return instruction
 
     def to_record(self) -> ConfigRecord:
         """Return the values as a ConfigRecord, underscores in names as hyphens.

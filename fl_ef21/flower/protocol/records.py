@@ -54,7 +54,11 @@ def is_error(message: Message) -> bool:
 
 def held(content: RecordDict, kind: type[Record]) -> list[tuple[str, Record]]:
     """Return the records of a kind in a message's content, with their names."""
-    return [(name, r) for name, r in content.__dict__["_data"].items() if _is(type(r), kind)]  # type: ignore[arg-type]
+    return [
+        (name, r)
+        for name, r in content.__dict__["_data"].items()
+        if type(r) is kind or _is(type(r), kind)  # type: ignore[arg-type]
+    ]
 
 
 @lru_cache(maxsize=64)
@@ -158,7 +162,10 @@ def copy_record(record: Values) -> Values:
         return meant
     held = entries(record)
     if isinstance(record, ArrayRecord):
-        arrays = {name: _copy_array(array) for name, array in held.items()}
+        arrays = {
+            name: array if type(array) is LiveArray else _copy_array(array)
+            for name, array in held.items()
+        }
         return filled(ArrayRecord, arrays)
     copied = {name: v.copy() if isinstance(v, list) else v for name, v in held.items()}
     if isinstance(record, ConfigRecord):
@@ -167,8 +174,6 @@ def copy_record(record: Values) -> Values:
 
 
 def _copy_array(array: Array) -> Array:
-    if isinstance(array, LiveArray):
-        return array
     # Shape and data may be a list or a memoryview, which Flower's constructor would refuse.
     copied = Array.__new__(Array)
     copied.dtype, copied.shape, copied.stype = array.dtype, array.shape, array.stype

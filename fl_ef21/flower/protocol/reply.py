@@ -115,18 +115,9 @@ class Said(NamedTuple):
     about: Reply
     payload: bytes
 
-    @property
-    def length(self) -> int:
-        """``len(self.blob())``, without making the bytes."""
-        return _REPLY.size + len(_key(self.about.client)) + len(self.payload)
-
-    def blob(self) -> bytes:
-        """Return the bytes that travel."""
-        return self.about.pack(self.payload)
-
     def entries(self) -> dict[str, Any]:
         """Return the entries of the record: one Array."""
-        return _entries(self.blob())
+        return _entries(self.about.pack(self.payload))
 
 
 def said_record(about: Reply, payload: bytes) -> ArrayRecord:
@@ -139,6 +130,11 @@ def said_record(about: Reply, payload: bytes) -> ArrayRecord:
     """
     _key(about.client)
     return standing_for(ArrayRecord, Said(about, payload), Said.entries)
+
+
+def packed_length(client: str, payload: int) -> int:
+    """Return the bytes of a client's reply with a payload of so many."""
+    return _REPLY.size + len(_key(client)) + payload
 
 
 def reply_record(blob: bytes) -> ArrayRecord:

@@ -15,7 +15,7 @@ from fl_ef21.compressors.arguments import is_number
 from fl_ef21.compressors.form import Form
 from fl_ef21.flower.protocol import ProtocolError, Reply, reply_of
 from fl_ef21.flower.protocol.layout import Layout
-from fl_ef21.flower.protocol.records import entries, held
+from fl_ef21.flower.protocol.records import content_of, entries, held
 
 MAX_WEIGHT: Final = 2.0**40
 MAX_VALUE: Final = 1e30
@@ -157,20 +157,22 @@ def read_reply(reply: Message) -> tuple[Reply, bytes]:
     ProtocolError
         If the reply is malformed.
     """
-    records = held(reply.content, ArrayRecord)
+    records = held(content_of(reply), ArrayRecord)
     if len(records) != 1:
         raise ProtocolError(f"reply holds {len(records)} ArrayRecords instead of one")
     return reply_of(records[0][1])
 
 
 def _metrics(reply: Message) -> MetricRecord:
-    records = held(reply.content, MetricRecord)
+    records = held(content_of(reply), MetricRecord)
     if len(records) != 1:
         raise RejectedError(
             f"reply holds {len(records)} MetricRecords instead of one; let the app return one"
         )
     metrics = records[0][1]
     for name, value in entries(metrics).items():
+        if type(value) is float:
+            continue
         for number in value if isinstance(value, list) else (value,):
             if isinstance(number, int) and number.bit_length() > INTEGER_BITS:
                 raise RejectedError(

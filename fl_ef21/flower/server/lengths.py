@@ -18,8 +18,8 @@ from fl_ef21.flower.protocol import REPLY_STYPE
 from fl_ef21.flower.protocol.instruction import Addressed, Common
 from fl_ef21.flower.protocol.live import LiveArray
 from fl_ef21.flower.protocol.meant import meant_by
-from fl_ef21.flower.protocol.records import content_of, entries, is_error, metadata
-from fl_ef21.flower.protocol.reply import Said
+from fl_ef21.flower.protocol.records import entries, metadata
+from fl_ef21.flower.protocol.reply import Said, packed_length
 
 _ID: Final = 64
 _KINDS: Final = {
@@ -57,7 +57,7 @@ def record_lengths(record: ArrayRecord | ConfigRecord | MetricRecord) -> Lengths
     if kind is ArrayRecord:
         said = meant_by(record, Said)
         if said is not None:
-            return _reply_lengths(said.length)
+            return _reply_lengths(said.about.client, len(said.payload))
         arrays = tuple(
             [
                 (name, a.dtype, tuple(a.shape), a.stype, _data_length(a))
@@ -88,22 +88,38 @@ def _instruction_lengths(common: Common, seq: int, digest_length: int) -> Length
 
 
 @lru_cache(maxsize=4096)
-def _reply_lengths(length: int) -> Lengths:
+def _reply_lengths(client: str, payload: int) -> Lengths:
+    length = packed_length(client, payload)
     return _array_record_lengths((("", "uint8", (length,), REPLY_STYPE, length),))
 
 
-def root_lengths(message: Message) -> tuple[int, int]:
-    """Return the lengths of a message's RecordDict object and of its envelope.
+def content_length(names: tuple[str, ...], records: tuple[Lengths, ...]) -> int:
+    """Return the length of a message's content: of its records by name, and of what holds them.
 
     Raises
     ------
     UnknownLengthError
-        If the message carries an error.
+        If two of the objects may be one, which is sent once.
     """
-    if is_error(message):
+    length = _content(names, records)
+    if length is None:
         raise UnknownLengthError
+    return length
+
+
+@lru_cache(maxsize=4096)
+def _content(names: tuple[str, ...], records: tuple[Lengths, ...]) -> int | None:
+    keys = [key for _, objects in records for key in objects]
+    if len(set(keys)) < len(keys):
+        return None
+    holder = _with_head(len("RecordDict"), len(names), _references(names))
+    return holder + sum(length for length, _ in records)
+
+
+def envelope_length(message: Message) -> int:
+    """Return the length of the envelope of a message that carries no error."""
     about = metadata(message)
-    envelope = _envelope(
+    return _envelope(
         about["_run_id"],
         about["_src_node_id"],
         about["_dst_node_id"],
@@ -115,7 +131,6 @@ def root_lengths(message: Message) -> tuple[int, int]:
         bool(about["_ttl"]),
         bool(about["_created_at"]),
     )
-    return _record_dict(tuple(entries(content_of(message)))), envelope
 
 
 @lru_cache(maxsize=2**14)
@@ -175,11 +190,6 @@ def _array_keys(dtype: str, shape: tuple[int, ...], stype: str, length: int) -> 
 def _references(names: tuple[str, ...]) -> int:
     """Return the length of a mapping from names to ids."""
     return len(json.dumps(dict.fromkeys(names, "0" * _ID)))
-
-
-@lru_cache(maxsize=256)
-def _record_dict(names: tuple[str, ...]) -> int:
-    return _with_head(len("RecordDict"), len(names), _references(names))
 
 
 def _key(kind: str, children: int, body: int) -> int:

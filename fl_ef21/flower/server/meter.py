@@ -18,12 +18,13 @@ from flwr.supercore.inflatable.inflatable_object import (
     no_object_id_recompute,
 )
 
-from fl_ef21.flower.protocol.records import content_of, entries
+from fl_ef21.flower.protocol.records import content_of, entries, is_error
 from fl_ef21.flower.server.lengths import (
     Lengths,
     UnknownLengthError,
+    content_length,
+    envelope_length,
     record_lengths,
-    root_lengths,
 )
 
 
@@ -78,19 +79,19 @@ def _added_up(message: Message, known: dict[int, Lengths]) -> tuple[int, int] | 
 
     ``known`` are the lengths of records by identity: the messages hold them as long as it lives.
     """
+    if is_error(message):
+        return None
+    inside = entries(content_of(message))
     try:
-        content, envelope = root_lengths(message)
-        keys: list[int] = []
-        for record in entries(content_of(message)).values():
+        each = []
+        for record in inside.values():
             lengths = known.get(id(record))
             if lengths is None:
                 lengths = known[id(record)] = record_lengths(record)
-            content += lengths[0]
-            keys += lengths[1]
+            each.append(lengths)
+        return content_length(tuple(inside), tuple(each)), envelope_length(message)
     except UnknownLengthError:
         return None
-    # Two objects of one kind and length may be one.
-    return (content, envelope) if len(set(keys)) == len(keys) else None
 
 
 def _measure_one(message: Message, lengths: dict[str, int]) -> MessageSize:

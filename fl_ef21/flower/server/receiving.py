@@ -11,7 +11,7 @@ from flwr.common import log
 from numpy.typing import NDArray
 
 from fl_ef21.flower.protocol import NO_MOD, ProtocolError, with_advice
-from fl_ef21.flower.protocol.records import metadata
+from fl_ef21.flower.protocol.records import is_error, metadata
 from fl_ef21.flower.server.buffers import buffer_mean
 from fl_ef21.flower.server.checking import CheckedReply, Expected, RejectedError, read_reply
 from fl_ef21.flower.server.ledger import Ledger
@@ -102,7 +102,7 @@ def receive(
             if instruction_id in answered:
                 raise RejectedError("its instruction was answered before")
             answered.add(instruction_id)
-            if reply.has_error():
+            if is_error(reply):
                 name, reason = _name(ledger, node_id, reply), with_advice(str(reply.error.reason))
                 errors.append(f"{name}: error {reply.error.code}: {reason}")
             else:

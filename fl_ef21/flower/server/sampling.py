@@ -40,8 +40,9 @@ def draw(
 
     Nodes whose client is not known yet cannot be drawn; if all nodes are wanted they come last.
     """
-    known = sorted((key, node) for node in nodes if (key := client_of(node)) is not None)
+    named = [(client_of(node), node) for node in nodes]
+    known = sorted((key, node) for key, node in named if key is not None)
     if count >= len(nodes):
-        return [node for _, node in known] + [n for n in nodes if client_of(n) is None]
+        return [node for _, node in known] + [node for key, node in named if key is None]
     drawn = rng.choice(len(known), size=min(count, len(known)), replace=False)
     return [known[i][1] for i in sorted(drawn)]
