@@ -33,8 +33,11 @@ from fl_ef21.compressors.message import Dense, Sparse
 from fl_ef21.compressors.parts import Parts
 from fl_ef21.compressors.support import Support
 from fl_ef21.wire import FRAMING_BYTES, WireError, decode, encode
+from fl_ef21.wire.codec import _decode, _encode
+from fl_ef21.wire.header import START, decode_header
 from fl_ef21.wire.indices import decode_indices, encode_indices
 from fl_ef21.wire.reader import Reader
+from fl_ef21.wire.single import decode_single, encode_single
 
 FORMAT = Path(__file__).parents[1] / "docs" / "wire-format.md"
 
@@ -435,3 +438,52 @@ OFF_SUPPORT = {
 def test_encode_refuses_what_does_not_lie_on_the_support(message):
     with pytest.raises(WireError):
         encode(message, support=SUPPORT)
+
+
+# Messages of one coordinate take a short way
+
+PLACES = [(1, 0), (2, 1), (68, 0), (68, 67), (300, 255), (10**6, 77), (2**40, 2**40 - 1)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("size", "place"), PLACES)
+def test_the_short_way_gives_the_bytes_and_the_message_of_the_long_one(size, place, dtype):
+    message = Sparse(size, np.array([place]), np.array([-0.3], dtype))
+    long = START + _encode(message)
+    assert encode_single(message) == long
+    assert encode(message)[:-4] == long
+    if len(long) > 11:  # shorter ones are read the long way
+        assert as_read(decode_single(long, size)) == as_read(message)
+    assert as_read(decode(encode(message), size=size)) == as_read(message)
+    assert decode_single(long, size + 1) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Sparse(9, np.array([1]), np.array([0.5])),
+        Sparse(9, np.array([1]), np.array([0.0])),
+        Sparse(9, np.array([1]), np.array([3.0]), 1.5),
+        Sparse(9, np.array([1, 2]), np.array([0.3, 0.7])),
+        Sparse(9, np.array([1]), np.array([np.inf])),
+        Sparse(9, np.array([9]), np.array([0.3])),
+        Sparse(9, np.array([1], np.int32), np.array([0.3])),
+        Fresh(Sparse(9, np.array([1]), np.array([0.3]))),
+        Dense(np.array([0.3])),
+    ],
+    ids=str,
+)
+def test_all_other_messages_take_the_long_way(message):
+    assert encode_single(message) is None
+
+
+@given(st.sampled_from([np.float32, np.float64]), st.data())
+def test_the_short_way_reads_nothing_that_the_long_one_would_refuse(dtype, data):
+    body = encode_single(Sparse(9, np.array([3]), np.array([0.3], dtype)))
+    place, put = data.draw(st.integers(0, len(body))), data.draw(st.binary(max_size=3))
+    body = body[:place] + put + body[place + data.draw(st.integers(0, 3)) :]
+    single = decode_single(body, 9)
+    if single is not None:
+        reader = Reader(body[len(START) :])
+        assert _decode(reader, decode_header(reader), None) == single
+        reader.finish()

@@ -21,11 +21,10 @@ from fl_ef21.wire.error import WireError
 from fl_ef21.wire.header import (
     DENSE,
     LOW_RANK,
-    MAGIC,
     MAX_SIZE,
     PARTS,
     SPARSE,
-    VERSION,
+    START,
     Header,
     decode_header,
     decode_start,
@@ -33,6 +32,7 @@ from fl_ef21.wire.header import (
 )
 from fl_ef21.wire.indices import decode_indices, encode_indices
 from fl_ef21.wire.reader import Reader, varint
+from fl_ef21.wire.single import decode_single, encode_single
 from fl_ef21.wire.values import CODES, decode_values, dtype_number, encode_values
 
 _CHECKSUM: Final = 4
@@ -72,7 +72,7 @@ def encode(message: Message, *, support: Support | None = None) -> bytes:
     """
     if support is not None:
         message = _restricted(message, support)
-    body = MAGIC + bytes([VERSION]) + _encode(message)
+    body = encode_single(message) or START + _encode(message)
     return body + crc32(body).to_bytes(_CHECKSUM, "little")
 
 
@@ -100,7 +100,7 @@ def decode(
     -------
     Message
         Equal to the encoded one, bit for bit. Memory is in proportion to ``len(data)``, whatever
-        the bytes say.
+        the bytes say. The position of a message that has but one may be read-only.
 
     Raises
     ------
@@ -112,9 +112,14 @@ def decode(
             raise WireError(f"a payload is bytes, got {type(data).__name__}")
         data = bytes(data)
     body = data[:-_CHECKSUM]
+    is_whole = crc32(body).to_bytes(_CHECKSUM, "little") == data[-_CHECKSUM:]
+    if is_whole and support is None:
+        single = decode_single(body, size)
+        if single is not None:
+            return single
     reader = Reader(body)
     decode_start(reader)
-    if crc32(body).to_bytes(_CHECKSUM, "little") != data[-_CHECKSUM:]:
+    if not is_whole:
         raise WireError("checksum does not fit: the bytes were damaged or cut short")
     header = decode_header(reader)
     expected = size

@@ -8,7 +8,9 @@ from fl_ef21.wire.reader import Reader, varint
 
 MAGIC: Final = b"\xef\x21"
 VERSION: Final = 1
-_START: Final = MAGIC + bytes([VERSION])
+START: Final = MAGIC + bytes([VERSION])
+"""First bytes of every message."""
+
 MAX_SIZE: Final = 2**40
 """Largest dimension that a header may state: above any model, below any overflow."""
 
@@ -65,7 +67,7 @@ def decode_start(reader: Reader) -> None:
     WireError
         If the bytes are none of ours, or of another version.
     """
-    if reader.skip(_START):
+    if reader.skip(START):
         return
     magic = bytes(reader.take(min(2, reader.left), "magic"))
     if magic != MAGIC:
