@@ -34,7 +34,7 @@ from fl_ef21.flower.protocol.seeding import UNUSED
 from fl_ef21.flower.server.garbage import SELDOM, SMALL, seldom_searched
 from fl_ef21.flower.server.meter import measure, measure_bytes
 from fl_ef21.flower.server.round import _weighted_means
-from fl_ef21.methods.estimate import LOST_DIGITS, _digits_are_lost
+from fl_ef21.methods.estimate import RememberedEstimate
 from fl_ef21.problems import LeastSquares, Objective, Regulariser, Together, federated_objectives
 from fl_ef21.wire import WireError, encode
 from fl_ef21.wire.bits import pack, packed_size
@@ -436,12 +436,20 @@ def test_a_message_of_one_coordinate_does_what_one_of_several_does(value, own, o
     assert vectors[0].tobytes() == vectors[1].tobytes()
 
 
-@given(st.floats(0, 1e6), st.floats(-10, 10), st.sampled_from([np.float32, np.float64]))
-def test_digits_are_lost_by_one_sum_as_by_several(weight, moved, dtype):
-    for before in (0.0, moved, LOST_DIGITS * moved / max(weight, 1e-3), 1e9):
-        one = np.array([before]).astype(dtype), np.array([moved])
-        two = np.repeat(one[0], 2), np.repeat(one[1], 2)
-        assert _digits_are_lost(weight, *one) == _digits_are_lost(weight, *two)
+@given(
+    st.lists(st.floats(-1e9, 1e9) | st.floats(-1, 1), min_size=1, max_size=4),
+    st.floats(1e-6, 1e6),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_a_coordinate_moves_a_sum_alone_as_it_does_among_others(values, weight, dtype):
+    def folded(places):
+        estimate = RememberedEstimate(5, np.dtype(dtype))
+        for value in [*values, -values[-1]]:
+            sent = np.where(np.array(places) == 3, value, 0).astype(dtype)
+            estimate.fold("client", weight, Sparse(5, np.array(places), sent))
+        return estimate._stale, estimate._sum.tobytes(), estimate.mean().tobytes()
+
+    assert folded([3]) == folded([1, 3])
 
 
 # Garbage

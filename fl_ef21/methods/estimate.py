@@ -190,10 +190,19 @@ class RememberedEstimate(Estimate):
         for place, values in message.pieces():
             before = self._mirrors.read(client, place)
             after = before + values
-            moved = self._sum[place] + factor * (after.astype(np.float64, copy=False) - before)
-            self._stale |= _digits_are_lost(factor, before, moved)
+            if isinstance(place, slice) and values.size == 1:
+                self._move_one(place.start, factor, before.item(), after.item())
+            else:
+                moved = self._sum[place] + factor * (after.astype(np.float64, copy=False) - before)
+                self._stale |= _digits_are_lost(factor, before, moved)
+                self._sum[place] = moved
             self._mirrors.write(client, place, after)
-            self._sum[place] = moved
+
+    def _move_one(self, place: int, factor: float, before: float, after: float) -> None:
+        """Do the same with Python's numbers, for which it takes a tenth of the time."""
+        moved = self._sum.item(place) + factor * (after - before)
+        self._stale |= factor * abs(before) > LOST_DIGITS * abs(moved)
+        self._sum[place] = moved
 
     def mean(self, silent: int = 0) -> NDArray[np.float64]:
         """Return the estimate; the sum is made anew if it could not be kept up to date."""
@@ -275,8 +284,6 @@ class RememberedEstimate(Estimate):
 
 def _digits_are_lost(factor: float, before: Vector, moved: NDArray[np.float64]) -> bool:
     """Return whether a large term leaves a sum: the digits of the small ones are gone with it."""
-    if before.size == 1:  # Python's own numbers take a tenth of the time
-        return bool(factor * abs(before.item()) > LOST_DIGITS * abs(moved.item()))
     leaving = factor * np.abs(before, dtype=np.float64)
     return bool(np.logical_or.reduce(leaving > LOST_DIGITS * np.abs(moved)))
 

@@ -149,9 +149,8 @@ def copy_state(state: RecordDict) -> RecordDict:
     They are never changed, but replaced by others.
     """
     copied = dict(entries(state))
-    for name, record in copied.items():
-        if not name.startswith(OURS):
-            copied[name] = copy_record(record)
+    for name in [name for name in copied if not name.startswith(OURS)]:
+        copied[name] = copy_record(copied[name])
     return filled(RecordDict, copied)
 
 
