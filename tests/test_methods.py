@@ -12,7 +12,7 @@ from fl_ef21.compressors.fresh import Fresh
 from fl_ef21.compressors.parts import Parts
 from fl_ef21.flower.server.buffers import buffer_mean
 from fl_ef21.methods import DCGD, EF21, RememberedEstimate, RoundEstimate, Turn, from_text
-from fl_ef21.methods.blocks import folded_blocks
+from fl_ef21.methods.blocks import _folded_blocks
 from fl_ef21.methods.estimate import fold_into
 from fl_ef21.theory import Constants, step_size
 
@@ -119,7 +119,7 @@ def test_what_large_vectors_become_is_the_same_in_blocks(kind):
     }[kind]
     folded = estimate.copy()
     fold_into(folded, message)
-    blocks = list(folded_blocks(estimate, message))
+    blocks = list(_folded_blocks(estimate, message))
     assert [start for start, _ in blocks] == [0, 2**16, 2**17, 3 * 2**16]
     assert np.concatenate([block for _, block in blocks]).tobytes() == folded.tobytes()
     info = EF21().info({"estimate": estimate}, values, message, Turn())

@@ -52,7 +52,8 @@ def largest(vector: Vector, k: int, reference: Vector | None = None) -> tuple[In
     if k == 1 and vector.size < _SMALL:
         differences = vector if reference is None else vector - reference
         place = int(np.abs(differences).argmax())  # the first of equals, or NaN
-        if differences[place] and isfinite(differences[place]):
+        value = differences.item(place)
+        if value and isfinite(value):
             return np.array([place]), differences[place : place + 1].copy()
     if vector.size >= _SMALL and k < vector.size // 4:
         found = _Survivors.of(vector, reference, _threshold(vector, reference, k))

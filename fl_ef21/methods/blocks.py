@@ -28,29 +28,37 @@ def norm_squared(vector: Vector) -> float:
     return float(sum(np.add.reduce(np.square(block, dtype=np.float64)) for block in blocks))
 
 
-def folded_blocks(estimate: Vector | None, message: Message) -> Iterator[tuple[int, Vector]]:
-    """Yield what an estimate becomes with a message folded in, in blocks that may be overwritten.
+def error_squared(signal: Vector, estimate: Vector | None, message: Message) -> float:
+    """Return ‖s − ĝ‖², where ĝ is what an estimate becomes with a message folded in.
 
     Parameters
     ----------
+    signal : ndarray, shape (d,)
+        The vector s.
     estimate : ndarray, shape (d,), or None
         It is not changed; ``None`` stands for 0.
     message : Message
         Of the same size.
+    """
+    if message.size <= _BLOCK:
+        if estimate is None or message.fresh:
+            held = np.zeros(message.size, message.dtype)
+        else:
+            held = estimate.copy()
+        message.add_to(held)
+        return norm_squared(np.subtract(signal, held, out=held))
+    error = 0.0
+    for start, held in _folded_blocks(estimate, message):
+        error += norm_squared(np.subtract(signal[start : start + held.size], held, out=held))
+    return error
 
-    Yields
-    ------
-    start : int
-        Place of the block's first coordinate.
-    block : ndarray
-        The same bits as those of ``fold_into``.
+
+def _folded_blocks(estimate: Vector | None, message: Message) -> Iterator[tuple[int, Vector]]:
+    """Yield the folded estimate in blocks that may be overwritten, each with its first place.
+
+    They have the same bits as those of ``fold_into``.
     """
     kept = None if message.fresh else estimate
-    if message.size <= _BLOCK:
-        block = np.zeros(message.size, message.dtype) if kept is None else kept.copy()
-        message.add_to(block)
-        yield 0, block
-        return
     pieces = list(message.pieces())
     for start in range(0, message.size, _BLOCK):
         stop = min(start + _BLOCK, message.size)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fl_ef21.compressors import Compressor, Message, Vector
-from fl_ef21.methods.blocks import folded_blocks, norm_squared
+from fl_ef21.methods.blocks import error_squared, norm_squared
 from fl_ef21.methods.estimate import Estimate, fold_into
 from fl_ef21.methods.mirrors import Mirrors
 
@@ -215,7 +215,7 @@ class Method(ABC):
     def info(self, state: State, signal: Vector, message: Message, turn: Turn) -> Info:
         """Measure a step in O(d): the signal's squared norm and what the message leaves out."""
         estimate, increment = self.terms(state, message, turn)
-        return Info(norm_squared(signal), _error_squared(signal, estimate, increment))
+        return Info(norm_squared(signal), error_squared(signal, estimate, increment))
 
     def server_step_size(self, step_size: float) -> float:
         """Return what the server multiplies the estimate with: γ, unless clients have done so."""
@@ -231,10 +231,3 @@ class Method(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"
-
-
-def _error_squared(signal: Vector, estimate: Vector | None, increment: Message) -> float:
-    error = 0.0
-    for start, held in folded_blocks(estimate, increment):
-        error += norm_squared(np.subtract(signal[start : start + held.size], held, out=held))
-    return error

@@ -55,6 +55,10 @@ def decode_shared(
 @lru_cache(maxsize=2**13)
 def _decode_once(data: bytes, size: int) -> Message:
     message = decode(data, size=size)
+    if type(message) is Sparse:  # mostly, and then in less time
+        message.indices.setflags(write=False)
+        message.values.setflags(write=False)
+        return message
     for part in vars(message).values():
         if type(part) is np.ndarray:
             part.setflags(write=False)

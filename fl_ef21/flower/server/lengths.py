@@ -76,6 +76,7 @@ def record_lengths(record: ArrayRecord | ConfigRecord | MetricRecord) -> Lengths
     raise UnknownLengthError
 
 
+@lru_cache(maxsize=4096)
 def _with_key(kind: str, body: int) -> Lengths:
     key = _key(kind, 0, body)
     return key % _PLACE, (key,)
