@@ -153,7 +153,7 @@ class InProcessGrid(Grid):
         reply = self._handle(message)
         if self._tap is not None:
             self._tap(reply)
-        return self._pass(reply)
+        return reply if self._isolation == "none" else self._pass(reply)
 
     def _handle(self, message: Message) -> Message:
         context = self.contexts.get(metadata(message)["_dst_node_id"])
@@ -162,7 +162,8 @@ class InProcessGrid(Grid):
             return Message(Error(ErrorCode.NODE_UNAVAILABLE, reason), reply_to=message)
         before = copy_state(context.state) if self._rollback else context.state
         try:
-            return self._client_app(self._pass(message), context)
+            given = message if self._isolation == "none" else self._pass(message)
+            return self._client_app(given, context)
         # An engine survives whatever an app raises.
         except Exception as error:
             context.state = before
@@ -170,8 +171,8 @@ class InProcessGrid(Grid):
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
 
     def _pass(self, message: Message) -> Message:
-        """Return the message as it arrives at the other side."""
-        if self._isolation == "none" or message.has_error():
+        """Return the message as it arrives at the other side: a copy, or made from its bytes."""
+        if message.has_error():
             return message
         if self._isolation == "copied":
             content = copy_records(message.content)

@@ -1,5 +1,6 @@
 """What a client writes down of its log, for :mod:`fl_ef21.flower.audit`."""
 
+from functools import lru_cache
 from typing import Final, Self
 
 from flwr.app import Context
@@ -11,9 +12,6 @@ from fl_ef21.methods.method import ESTIMATE
 
 KEY: Final = "journal-dir"
 """Name in the node config, or in the run config, of the folder."""
-
-
-_NOWHERE: Final = Journal(None)
 
 
 class ClientJournal:
@@ -30,6 +28,7 @@ class ClientJournal:
     def __init__(self, journal: Journal, client: str) -> None:
         self._journal = journal
         self._client = client
+        self._writes = bool(journal)
 
     @classmethod
     def of(cls, context: Context, client: str) -> Self:
@@ -42,13 +41,19 @@ class ClientJournal:
         """
         folder = context.node_config.get(KEY) or context.run_config.get(KEY)
         if not folder:
-            return cls(_NOWHERE, client)
+            return cls._silent()
         name = f"client-{file_name(client, '.jsonl')}"
         return cls(Journal.within(str(folder), name), client)
 
+    @classmethod
+    @lru_cache(maxsize=1)
+    def _silent(cls) -> Self:
+        """Return the journal that writes nothing, whoever the client is."""
+        return cls(Journal(None), "")
+
     def agreed(self, stored: ClientLog | None, agreed: ClientLog, server_round: int) -> None:
         """Note what the server's ack has made of the log."""
-        if not self._journal:
+        if not self._writes:
             return
         if agreed.committed.seq == 0:
             self._write("joined", server_round, agreed.committed, epoch=agreed.epoch)
@@ -62,7 +67,7 @@ class ClientJournal:
 
     def sent(self, position: Ack, server_round: int) -> None:
         """Note a message before it is sent."""
-        if self._journal:
+        if self._writes:
             self._write("sent", server_round, position)
 
     def _write(self, event: str, server_round: int, at: Ack, **values: object) -> None:

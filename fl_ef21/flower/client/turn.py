@@ -156,7 +156,7 @@ def take_turn(
     payload += answer.exact
     position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
     about = Reply(client, position.seq, position.digest, *info)
-    entries(answer.reply.content)[answer.name] = said_record(about, payload)
+    entries(content_of(answer.reply))[answer.name] = said_record(about, payload)
     journal.sent(position, instruction.round)
     ClientLog(log.epoch, log.committed, log.state, Pending(position, encoded, private)).store(
         records

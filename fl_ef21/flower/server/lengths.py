@@ -9,6 +9,7 @@ tests compare it with the bytes.
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -22,6 +23,16 @@ from fl_ef21.flower.protocol.records import entries, metadata
 from fl_ef21.flower.protocol.reply import Said, packed_length
 
 _ID: Final = 64
+
+_SAME: Final = itemgetter(
+    "_run_id",
+    "_src_node_id",
+    "_dst_node_id",
+    "_src_task_id",
+    "_dst_task_id",
+    "_group_id",
+    "_message_type",
+)
 _KINDS: Final = {
     "ArrayChunk": 0,
     "Array": 1,
@@ -120,34 +131,14 @@ def _content(names: tuple[str, ...], records: tuple[Lengths, ...]) -> int | None
 def envelope_length(message: Message) -> int:
     """Return the length of the envelope of a message that carries no error."""
     about = metadata(message)
-    return _envelope(
-        about["_run_id"],
-        about["_src_node_id"],
-        about["_dst_node_id"],
-        about["_src_task_id"],
-        about["_dst_task_id"],
-        _text(about["_reply_to_message_id"]),
-        about["_group_id"],
-        about["_message_type"],
-        bool(about["_ttl"]),
-        bool(about["_created_at"]),
-    )
+    reply_to, lives, dated = about["_reply_to_message_id"], about["_ttl"], about["_created_at"]
+    return _envelope(_SAME(about), _text(reply_to), lives != 0, dated != 0)
 
 
 @lru_cache(maxsize=2**14)
-def _envelope(
-    run_id: int,
-    source: int,
-    destination: int,
-    source_task: int | None,
-    destination_task: int | None,
-    reply_to: int,
-    group: str,
-    kind: str,
-    lives: bool,
-    dated: bool,
-) -> int:
-    """Return the length of a message's envelope: the same between two nodes, mostly."""
+def _envelope(same: tuple[Any, ...], reply_to: int, lives: bool, dated: bool) -> int:
+    """Return the length of an envelope by what is the same in most messages between two nodes."""
+    run_id, source, destination, source_task, destination_task, group, kind = same
     numbers = sum(1 + _varint(number) for number in (run_id, source, destination) if number)
     tasks = sum(1 + _varint(n) for n in (source_task, destination_task) if n is not None)
     texts = _text_field(group) + _text_field(kind) + (_delimited(reply_to) if reply_to else 0)
