@@ -47,7 +47,11 @@ class Logistic:
 
     def derivative(self, scores: Scores, targets: Targets) -> Scores:
         """Return −b / (1 + exp(b z)), shape (m,)."""
-        return -targets * expit(-(targets * scores))
+        negative = -targets
+        slopes: Scores = negative * scores
+        expit(slopes, out=slopes)
+        slopes *= negative
+        return slopes
 
     def predict(self, scores: Scores) -> NDArray[np.int64]:
         """Return the sign of each score, +1 at 0."""
