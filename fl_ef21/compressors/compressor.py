@@ -2,13 +2,15 @@
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
 from fl_ef21.compressors.finite import all_finite
 from fl_ef21.compressors.form import PLAIN, Form
 from fl_ef21.compressors.message import Indices, Message, Vector
+
+_FLOATS: Final = (np.dtype(np.float64), np.dtype(np.float32))
 
 
 class Compressor(ABC):
@@ -177,7 +179,7 @@ class Unbiased(Compressor):
 
 def require_vector(vector: Vector) -> None:
     """Raise ``ValueError`` unless this is what a compressor takes, finite or not."""
-    if vector.dtype not in (np.float32, np.float64) or vector.ndim != 1 or vector.size == 0:
+    if vector.dtype not in _FLOATS or vector.ndim != 1 or vector.size == 0:
         raise ValueError(
             f"a compressor takes a non-empty one-dimensional float32 or float64 array, got "
             f"dtype {vector.dtype} and shape {vector.shape}; cast or ravel it first"

@@ -19,7 +19,7 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from fl_ef21.flower.protocol.records import copy_records, copy_state, metadata
+from fl_ef21.flower.protocol.records import copied_state, copy_records, filled, metadata
 
 Isolation = Literal["none", "copied", "serialised"]
 ISOLATIONS: Final[tuple[Isolation, ...]] = ("none", "copied", "serialised")
@@ -160,13 +160,14 @@ class InProcessGrid(Grid):
         if context is None:
             reason = f"node {message.metadata.dst_node_id} is not connected"
             return Message(Error(ErrorCode.NODE_UNAVAILABLE, reason), reply_to=message)
-        before = copy_state(context.state) if self._rollback else context.state
+        state = context.state
+        before = copied_state(state) if self._rollback else None
         try:
             given = message if self._isolation == "none" else self._pass(message)
             return self._client_app(given, context)
         # An engine survives whatever an app raises.
         except Exception as error:
-            context.state = before
+            context.state = state if before is None else filled(RecordDict, before)
             reason = f"{type(error).__name__}: {error}"
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
 

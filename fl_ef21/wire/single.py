@@ -25,10 +25,12 @@ from fl_ef21.wire.indices import decode_indices, encode_indices
 from fl_ef21.wire.reader import Reader
 from fl_ef21.wire.values import DTYPES, RAW, dtype_number
 
-_FLOAT32, _FLOAT64 = DTYPES
+_DTYPES: Final = tuple((dtype, dtype.newbyteorder("=")) for dtype in DTYPES)
+"""How values travel, and how they are here."""
+
 _ONE: Final = (1,)
 
-_SHORTEST: Final = len(START) + 1 + _FLOAT64.itemsize
+_SHORTEST: Final = len(START) + 1 + DTYPES[1].itemsize
 """Bytes below which no float64 and no header fit behind the start."""
 
 
@@ -63,12 +65,12 @@ def decode_single(body: bytes, size: int) -> Sparse | None:
     # The lowest bit of the header tells the dtype, and with it where the value begins.
     if len(body) < _SHORTEST:
         return None
-    dtype = _FLOAT64 if body[len(START)] & 1 else _FLOAT32
+    dtype, native = _DTYPES[body[len(START)] & 1]
     end = len(body) - dtype.itemsize
     indices = _place(body[:end], size)
     if indices is None:
         return None
-    values = np.frombuffer(body, dtype, 1, end).astype(dtype.newbyteorder("="))
+    values = np.frombuffer(body, dtype, 1, end).astype(native)
     return Sparse(size, indices, values) if isfinite(values.item()) else None
 
 

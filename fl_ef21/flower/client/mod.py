@@ -14,7 +14,7 @@ from fl_ef21.flower.client.turn import AppFailedError, single_arrays, take_turn
 from fl_ef21.flower.protocol import RECORD, Instruction, ProtocolError, Reply, origin, said_record
 from fl_ef21.flower.protocol.records import (
     content_of,
-    copy_state,
+    copied_state,
     entries,
     is_error,
     is_record,
@@ -73,7 +73,7 @@ def ef21_mod(message: Message, context: Context, call_next: ClientAppCallable) -
             "ef21_mod got a train message without an instruction of fl-ef21: use one of its "
             "strategies on the server, for example EF21, or take the mod out of the ClientApp",
         )
-    before = copy_state(context.state)
+    before = copied_state(context.state)
     try:
         instruction = Instruction.from_record(record)
         if instruction.roll_call:

@@ -57,7 +57,7 @@ def held(content: RecordDict, kind: type[Record]) -> list[tuple[str, Record]]:
     return [
         (name, r)
         for name, r in content.__dict__["_data"].items()
-        if type(r) is kind or _is(type(r), kind)  # type: ignore[arg-type]
+        if type(r) is kind or (type(r) not in _EMPTY and _is(type(r), kind))  # type: ignore[arg-type]
     ]
 
 
@@ -143,15 +143,15 @@ def own_records(state: RecordDict) -> dict[str, Any]:
     return {name: r for name, r in entries(state).items() if name.startswith(OURS)}
 
 
-def copy_state(state: RecordDict) -> RecordDict:
-    """Return a copy of ``context.state``; this library's own records are shared.
+def copied_state(state: RecordDict) -> dict[str, Any]:
+    """Return copies of the records in ``context.state``; this library's own are shared.
 
     They are never changed, but replaced by others.
     """
     copied = dict(entries(state))
     for name in [name for name in copied if not name.startswith(OURS)]:
         copied[name] = copy_record(copied[name])
-    return filled(RecordDict, copied)
+    return copied
 
 
 def copy_record(record: Values) -> Values:

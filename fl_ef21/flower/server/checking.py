@@ -184,7 +184,7 @@ def _metrics(reply: Message) -> MetricRecord:
 
 def _weight(metrics: MetricRecord, weighted_by_key: str, most: float) -> float:
     weight = entries(metrics).get(weighted_by_key)
-    if isinstance(weight, bool) or not isinstance(weight, int | float):
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
         raise RejectedError(
             f"metric {weighted_by_key!r} is {weight!r} instead of a number; let the app return it"
         )

@@ -85,9 +85,10 @@ def _added_up(message: Message, known: dict[int, Lengths]) -> tuple[int, int] | 
     try:
         each = []
         for record in inside.values():
-            lengths = known.get(id(record))
+            identity = id(record)
+            lengths = known.get(identity)
             if lengths is None:
-                lengths = known[id(record)] = record_lengths(record)
+                lengths = known[identity] = record_lengths(record)
             each.append(lengths)
         return content_length(tuple(inside), tuple(each)), envelope_length(message)
     except UnknownLengthError:

@@ -107,7 +107,7 @@ def aggregate_metrics(
 
 
 def _is_plain(metrics: MetricRecord) -> bool:
-    return not any(isinstance(value, list) for value in entries(metrics).values())
+    return list not in map(type, entries(metrics).values())
 
 
 def _weighted_means(records: Sequence[MetricRecord], weighted_by_key: str) -> MetricRecord:
@@ -135,8 +135,9 @@ def with_losses(applied: Sequence[CheckedReply]) -> list[Told]:
 
 
 def _loss(reply: CheckedReply) -> float | None:
+    said = entries(reply.metrics)
     for key in LOSS_KEYS:
-        loss = entries(reply.metrics).get(key)
+        loss = said.get(key)
         if isinstance(loss, int | float):
             return float(loss)
     return None
