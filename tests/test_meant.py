@@ -85,7 +85,6 @@ def test_an_instruction_is_read_back_with_its_ack(seq, digest):
     told = INSTRUCTION.acknowledging(Ack(seq, digest))
     record = Common(INSTRUCTION).record(Ack(seq, digest))
     assert Instruction.from_record(record) == told
-    assert Common.of(record).instruction == INSTRUCTION
     parsed = ConfigRecord(dict(record))
     assert meant_by(record, Addressed) is None
     assert Instruction.from_record(record) == Instruction.from_record(parsed) == told

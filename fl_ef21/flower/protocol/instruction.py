@@ -9,7 +9,7 @@ from flwr.app import ConfigRecord
 from fl_ef21.flower.protocol.ack import Ack, ProtocolError
 from fl_ef21.flower.protocol.meant import meant_by, standing_for
 from fl_ef21.flower.protocol.policy import LayerPolicy, policy_of
-from fl_ef21.flower.protocol.records import OURS, entries
+from fl_ef21.flower.protocol.records import OURS, entries, filled
 
 RECORD: Final = OURS
 """Name of the instruction's record in messages, and of the log's in ``context.state``."""
@@ -101,7 +101,7 @@ class Instruction:
 
         What has its usual value is left out: every field costs bytes in every message.
         """
-        return Common(self).record(self.ack)
+        return filled(ConfigRecord, Common(self).entries)
 
     @classmethod
     def from_record(cls, record: ConfigRecord) -> Self:
@@ -139,6 +139,9 @@ class Instruction:
 class Common:
     """What several clients are told in one round, whose acks alone differ.
 
+    Two are equal if they are one and the same, so that what follows from one can be looked up by
+    it in little time.
+
     Parameters
     ----------
     instruction : Instruction
@@ -146,20 +149,6 @@ class Common:
     """
 
     instruction: Instruction
-
-    @classmethod
-    def of(cls, record: ConfigRecord) -> Self:
-        """Return what a record tells, beside the ack.
-
-        Raises
-        ------
-        ProtocolError
-            As :meth:`Instruction.from_record`.
-        """
-        addressed = meant_by(record, Addressed)
-        if addressed is not None:
-            return cast(Self, addressed.common)
-        return cls(Instruction.from_record(record))
 
     @cached_property
     def entries(self) -> dict[str, Any]:

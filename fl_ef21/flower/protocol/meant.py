@@ -26,9 +26,13 @@ class _Inside(dict[str, Any]):
     def __missing__(self, name: str) -> dict[str, Any]:
         if name != _ENTRIES:
             raise KeyError(name)
-        value, make = self.pop(_MEANT), self.pop(_MAKE)
-        entries: dict[str, Any] = make(value)
-        self[_ENTRIES] = entries
+        # In an order in which another thread finds the value, or else the entries.
+        value, make = self.get(_MEANT), self.get(_MAKE)
+        if make is not None:
+            self.setdefault(_ENTRIES, make(value))
+            self.pop(_MAKE, None)
+            self.pop(_MEANT, None)
+        entries: dict[str, Any] = self[_ENTRIES]
         return entries
 
     # What copies a dictionary, as copy and pickle do, has to find the entries.

@@ -7,9 +7,10 @@ from flwr.app import Message
 
 from fl_ef21.compressors import Compressor, Identity, from_text
 from fl_ef21.compressors.form import PLAIN
-from fl_ef21.flower.protocol import RECORD
-from fl_ef21.flower.protocol.instruction import Common
+from fl_ef21.flower.protocol import RECORD, Instruction
+from fl_ef21.flower.protocol.instruction import Addressed, Common
 from fl_ef21.flower.protocol.layout import Layout
+from fl_ef21.flower.protocol.meant import meant_by
 from fl_ef21.flower.protocol.policy import LayerPolicy
 from fl_ef21.flower.protocol.records import content_of, entries
 from fl_ef21.flower.server.checking import Expected
@@ -28,12 +29,19 @@ def expected_of(instruction: Message, layout: Layout) -> Expected:
     Asked before it is sent: in one process the client may take the message apart. Nothing is
     expected of an instruction whose compressor does not fit the model: nobody can follow it.
     """
-    return _expected_by(Common.of(entries(content_of(instruction))[RECORD]), layout)
+    record = entries(content_of(instruction))[RECORD]
+    addressed = meant_by(record, Addressed)
+    if addressed is not None:
+        return _expected_by(addressed.common, layout)
+    return _expected_of(Instruction.from_record(record), layout)
 
 
 @lru_cache(maxsize=1024)  # once for all clients that are told the same
 def _expected_by(common: Common, layout: Layout) -> Expected:
-    told = common.instruction
+    return _expected_of(common.instruction, layout)
+
+
+def _expected_of(told: Instruction, layout: Layout) -> Expected:
     try:
         found = _expected(told.method, told.compressor, told.policy, told.coin, layout)
     except ValueError:

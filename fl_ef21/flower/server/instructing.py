@@ -67,20 +67,24 @@ class Terms:
         """
         compressor, scale = (share.compressor.text, share.scale) if share else ("", 1.0)
         common = self._common(ledger.epoch, server_round, compressor, scale, share is None)
-        content = dict(entries(model))
+        content, ack = dict(entries(model)), ledger.ack(node_id)
         update = share.update if share else None
-        if update is not None:
+        if update is None:
+            content[RECORD] = common.record(ack)
+        else:
             instruction = replace(
                 common.instruction,
+                seq=ack.seq,
+                digest=ack.digest,
                 downlink=self.downlink,
                 base=update.base,
                 version=update.version,
                 model_digest=update.digest,
                 direction=update.direction,
             )
-            common = Common(instruction)
+            # As large as the model, some of them: nobody shall keep it to look something up by it.
+            content[RECORD] = instruction.to_record()
             content[held(model, ArrayRecord)[0][0]] = update.arrays
-        content[RECORD] = common.record(ledger.ack(node_id))
         return instruction_message(filled(RecordDict, content), message_type, node_id)
 
     @lru_cache(maxsize=1024)  # noqa: B019 - the terms of the last rounds, a few numbers each

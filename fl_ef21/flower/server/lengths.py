@@ -93,7 +93,7 @@ def _with_key(kind: str, body: int) -> Lengths:
     return key % _PLACE, (key,)
 
 
-@lru_cache(maxsize=2**13)  # clients of one round have mostly been heard equally often
+@lru_cache(maxsize=1024)  # clients of one round have mostly been heard equally often
 def _instruction_lengths(common: Common, seq: int, digest_length: int) -> Lengths:
     values = {**common.entries, "seq": seq, "digest": bytes(digest_length)}
     return _with_key("ConfigRecord", _values(values))
