@@ -158,7 +158,6 @@ def all_targets(
     costs = [cost for row in scale for cost in (row.first_half, row.second_half)]
     targets = [
         Target("slower than the plain loop by", rate[PLAIN] / rate[OURS], 6, "×"),
-        Target("rounds / those of a loop as in scripts", rate[OURS] / rate[SCRIPT], 1, "×", True),
         Target(
             "rounds / those of the authors' script (quoted: 500 to a plain loop's 3,300)",
             rate[OURS] / (QUOTED_SCRIPT * rate[PLAIN]),
