@@ -53,7 +53,9 @@ def largest(vector: Vector, k: int, reference: Vector | None = None) -> tuple[In
         differences = vector if reference is None else vector - reference
         place = int(np.abs(differences).argmax())  # the first of equals, or NaN
         value = differences.item(place)
-        if value and isfinite(value):
+        if value == 0:  # all are: a run has converged
+            return np.zeros(0, np.int64), differences[:0].copy()
+        if isfinite(value):
             return np.array([place]), differences[place : place + 1].copy()
     if vector.size >= _SMALL and k < vector.size // 4:
         found = _Survivors.of(vector, reference, _threshold(vector, reference, k))
