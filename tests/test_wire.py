@@ -37,7 +37,7 @@ from fl_ef21.wire.codec import _decode, _encode
 from fl_ef21.wire.header import START, decode_header
 from fl_ef21.wire.indices import decode_indices, encode_indices
 from fl_ef21.wire.reader import Reader
-from fl_ef21.wire.single import decode_single, encode_single
+from fl_ef21.wire.single import _place, decode_single, encode_single
 
 FORMAT = Path(__file__).parents[1] / "docs" / "wire-format.md"
 
@@ -456,6 +456,12 @@ def test_the_short_way_gives_the_bytes_and_the_message_of_the_long_one(size, pla
         assert as_read(decode_single(long, size)) == as_read(message)
     assert as_read(decode(encode(message), size=size)) == as_read(message)
     assert decode_single(long, size + 1) is None
+
+
+def test_large_payloads_are_not_kept_to_be_looked_up():
+    before = _place.cache_info().currsize
+    decode(encode(Dense(normal(100, np.float64))), size=100)
+    assert _place.cache_info().currsize == before
 
 
 @pytest.mark.parametrize(

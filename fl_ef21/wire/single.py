@@ -31,7 +31,9 @@ _DTYPES: Final = tuple((dtype, dtype.newbyteorder("=")) for dtype in DTYPES)
 _ONE: Final = (1,)
 
 _SHORTEST: Final = len(START) + 1 + DTYPES[1].itemsize
-"""Bytes below which no float64 and no header fit behind the start."""
+_LONGEST: Final = 32
+"""Bytes below which no float64 and no header fit behind the start, and above which no message has
+one coordinate: what is looked up must not keep large payloads."""
 
 
 def encode_single(message: Message) -> bytes | None:
@@ -63,7 +65,7 @@ def decode_single(body: bytes, size: int) -> Sparse | None:
     Its one position cannot be written: it is shared with other messages.
     """
     # The lowest bit of the header tells the dtype, and with it where the value begins.
-    if len(body) < _SHORTEST:
+    if not _SHORTEST <= len(body) <= _LONGEST:
         return None
     dtype, native = _DTYPES[body[len(START)] & 1]
     end = len(body) - dtype.itemsize
