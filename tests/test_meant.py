@@ -5,12 +5,13 @@ import pickle
 
 import numpy as np
 import pytest
-from flwr.app import ConfigRecord, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl_ef21.engine import InProcessGrid
+from fl_ef21 import EF21, TopK, ef21_mod
+from fl_ef21.engine import InProcessGrid, partition_configs
 from fl_ef21.flower.client.log import ClientLog, Pending
 from fl_ef21.flower.protocol import (
     Ack,
@@ -178,3 +179,62 @@ def test_lengths_of_records_that_nobody_has_looked_at_are_those_of_their_bytes(
     added_up = measure(messages)
     assert meant_by(messages[0].content["arrays"], Said) is not None
     assert added_up == measure_bytes(messages)
+
+
+# Apps and strategies
+
+
+def keeps_its_message():
+    kept = {}
+
+    def reply(message, client, content):
+        if client in kept:
+            kept[client].content["arrays"]["x"].numpy()  # as it was made
+        return kept.setdefault(client, Message(content, reply_to=message))
+
+    return reply
+
+
+def answers_with_the_instruction():
+    def reply(message, client, content):
+        message.content = content
+        return message
+
+    return reply
+
+
+class Doubled(EF21):
+    """A strategy that says a whole number where a float is meant."""
+
+    def scale_of(self, client: str) -> float:
+        return 2
+
+
+def run(strategy, isolation, reply):
+    app = ClientApp(mods=[ef21_mod])
+
+    @app.train()
+    def train(message, context):
+        client = context.node_config["partition-id"]
+        arrays = ArrayRecord({"x": Array(np.arange(3.0) + client)})
+        content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 1})})
+        return reply(message, client, content)
+
+    chosen = strategy(TopK(k=1), step_size=0.5, signal="gradient", fraction_evaluate=0.0)
+    grid = InProcessGrid(app, partition_configs(2), isolation=isolation)
+    chosen.start(grid, ArrayRecord({"x": Array(np.zeros(3))}), num_rounds=4)
+    return [(row.clients, row.reasons) for row in chosen.history]
+
+
+@pytest.mark.parametrize("isolation", ["none", "copied", "serialised"])
+@pytest.mark.parametrize("strategy", [EF21, Doubled])
+@pytest.mark.parametrize("reply", [keeps_its_message, answers_with_the_instruction])
+def test_what_an_app_keeps_and_a_strategy_says_works_in_every_isolation(strategy, reply, isolation):
+    assert run(strategy, isolation, reply()) == [(2, ())] * 4
+
+
+def test_a_strategy_may_aggregate_metrics_into_any_mapping():
+    def plain_mapping(*args, **kwargs):
+        return EF21(*args, train_metrics_aggr_fn=lambda *_: {"loss": 1.0}, **kwargs)
+
+    assert run(plain_mapping, "none", keeps_its_message()) == [(2, ())] * 4

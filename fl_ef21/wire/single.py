@@ -1,4 +1,4 @@
-"""Messages of one coordinate: what stands in front of the value is written and read once.
+"""Messages of one coordinate: what stands in front of the value is written and read only once.
 
 Top-1 on a small model sends the same few positions again and again, and then the codec takes longer
 than the mathematics. The bytes are those of every other message.

@@ -32,6 +32,7 @@ from fl_ef21.flower.protocol.records import (
     filled,
     held,
     is_error,
+    reply_message,
 )
 from fl_ef21.flower.protocol.seeding import (
     UNUSED,
@@ -78,8 +79,8 @@ class Answer(NamedTuple):
     The arrays themselves are let go: a large model takes as much memory as its signal.
     """
 
-    reply: Message
-    """The app's reply, with a place for the record that the server is to find for the arrays."""
+    beside: dict[str, Any]
+    """The records, with a place for the one that the server is to find in the arrays' stead."""
     name: str
     signal: Vector
     exact: bytes
@@ -156,14 +157,14 @@ def take_turn(
     payload += answer.exact
     position = Ack(log.committed.seq + 1, chain(log.committed.digest, payload))
     about = Reply(client, position.seq, position.digest, *info)
-    entries(content_of(answer.reply))[answer.name] = said_record(about, payload)
+    said = {**answer.beside, answer.name: said_record(about, payload)}
     journal.sent(position, instruction.round)
     ClientLog(log.epoch, log.committed, log.state, Pending(position, encoded, private)).store(
         records
     )
     if shadow is not None:
         shadow.store(records)
-    return answer.reply
+    return reply_message(filled(RecordDict, said), message)
 
 
 def _plan_of(instruction: Instruction, model: ArrayRecord) -> Plan:
@@ -225,8 +226,8 @@ def _ask(
         layout.take_from(model, signal)
     if instruction.scale != 1:
         signal *= signal.dtype.type(instruction.scale)
-    reply.content = filled(RecordDict, {**entries(content), place: None})
-    return Answer(reply, place, signal, exact)
+    # Not its Message, and nothing that it holds, is written to: the app may keep both.
+    return Answer({**entries(content), place: None}, place, signal, exact)
 
 
 def _beside(content: RecordDict, name: str) -> dict[str, Any]:

@@ -68,8 +68,8 @@ def standing_for(
     value : object
         What :func:`meant_by` returns.
     make : callable
-        From the value to the record's entries, which have to fit the kind; called once, at the
-        most.
+        From the value to the record's entries, which have to fit the kind; called when somebody
+        looks at them.
     """
     record = kind.__new__(kind)
     record.__dict__ = inside = _Inside(_OUTSIDES[kind])
@@ -85,7 +85,5 @@ def meant_by(record: ArrayRecord | ConfigRecord | MetricRecord, kind: type[Value
 
 def copy_meant(record: Record) -> Record | None:
     """Return another record that stands for the same value; ``None`` if one has looked at it."""
-    inside = record.__dict__
-    if _MEANT not in inside:
-        return None
-    return standing_for(type(record), inside[_MEANT], inside[_MAKE])
+    value, make = record.__dict__.get(_MEANT), record.__dict__.get(_MAKE)
+    return None if make is None else standing_for(type(record), value, make)

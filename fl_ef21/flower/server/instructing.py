@@ -65,7 +65,7 @@ class Terms:
 
         Without a share it is a roll call.
         """
-        compressor, scale = (share.compressor.text, share.scale) if share else ("", 1.0)
+        compressor, scale = (share.compressor.text, float(share.scale)) if share else ("", 1.0)
         common = self._common(ledger.epoch, server_round, compressor, scale, share is None)
         content, ack = dict(entries(model)), ledger.ack(node_id)
         update = share.update if share else None

@@ -99,10 +99,8 @@ def aggregate_metrics(
                 metrics = aggregator(wrapped, weighted_by_key)
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             log(ERROR, "aggregate_train: metrics could not be aggregated: %r", error)
-    # Whole numbers under plain names: nothing that Flower has to check.
-    entries(metrics).update(
-        {"rejected-replies": len(received.rejections), "failed-replies": received.failures}
-    )
+    metrics["rejected-replies"] = len(received.rejections)
+    metrics["failed-replies"] = received.failures
     return metrics
 
 
