@@ -92,9 +92,7 @@ class Instruction:
 
     def acknowledging(self, ack: Ack) -> Self:
         """Return the instruction with another ack."""
-        instruction = self._of(self.__dict__)
-        instruction.__dict__.update(seq=ack.seq, digest=ack.digest)
-        return instruction
+        return self._of({**self.__dict__, "seq": ack.seq, "digest": ack.digest})
 
     def to_record(self) -> ConfigRecord:
         """Return the values as a ConfigRecord, underscores in names as hyphens.
@@ -131,7 +129,7 @@ class Instruction:
     def _of(cls, values: dict[str, Any]) -> Self:
         # As the constructor would, which takes a call for every field.
         instruction = cls.__new__(cls)
-        instruction.__dict__.update(values)
+        object.__setattr__(instruction, "__dict__", values)
         return instruction
 
 

@@ -181,7 +181,8 @@ class Layout:
         held = entries(arrays)
         if len(self.float_specs) == 1:
             spec = self.float_specs[0]
-            vector = _as_declared(spec, values_of(held[spec.name])).astype(self.dtype).ravel()
+            vector = _as_declared(spec, values_of(held[spec.name])).astype(self.dtype)
+            vector = vector if vector.ndim == 1 else vector.ravel()
         else:
             vector = np.empty(self.size, self.dtype)
             for spec, place in self._places:
