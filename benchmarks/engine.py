@@ -190,7 +190,7 @@ def main() -> None:
     watch, facts, console = Stopwatch(), machine(), new_console()
 
     rounds = measure_rounds(arguments.rounds, arguments.repeats)
-    flower = None if arguments.without_flower else measure_flower(20)
+    flower = None if arguments.without_flower else measure_flower(100)
     scale, memory = measure_scaling(), measure_memory()
     targets = all_targets(rounds, flower, scale, memory)
 
