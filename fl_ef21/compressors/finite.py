@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FEW: Final = 2**10
+"""Up to here a sum of squares takes less time than looking at every value."""
+
 _MANY: Final = 2**14
 """From here on np.all is faster than counting, which takes half of its time for a few values."""
 

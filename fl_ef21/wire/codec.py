@@ -304,10 +304,7 @@ def _check_indices(message: Sparse) -> None:
             f"indices have dtype {indices.dtype} and shape {indices.shape}; "
             f"give one-dimensional int64, one for each value"
         )
-    if indices.size == 1:
-        inside = 0 <= indices.item() < message.size
-    else:
-        inside = not indices.size or (indices[0] >= 0 and indices[-1] < message.size)
+    inside = not indices.size or (indices[0] >= 0 and indices[-1] < message.size)
     # Compared, not subtracted: a difference of int64 can overflow.
     if not inside or (indices.size > 1 and (indices[1:] <= indices[:-1]).any()):
         raise WireError(f"indices must increase strictly within [0, {message.size})")

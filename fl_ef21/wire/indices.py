@@ -123,10 +123,7 @@ def fixed_width(size: int) -> int:
 def _decode(reader: Reader, code: int, count: int, size: int) -> Indices:
     if code == FIXED:
         width = fixed_width(size)
-        packed = reader.take(packed_size(count, width), "indices")
-        if count == 1:
-            return _one(int.from_bytes(packed, "little"), size)
-        indices = unpack(packed, count, width)
+        indices = unpack(reader.take(packed_size(count, width), "indices"), count, width)
         if count > 1 and (indices[1:] <= indices[:-1]).any():
             raise WireError(f"indices are not strictly increasing below size {size}")
     elif code <= fixed_width(size):
@@ -139,13 +136,6 @@ def _decode(reader: Reader, code: int, count: int, size: int) -> Indices:
     if indices[-1] >= size:
         raise WireError(f"indices are not strictly increasing below size {size}")
     return indices
-
-
-def _one(place: int, size: int) -> Indices:
-    """Return one position; bits that fill the last byte would make it too large."""
-    if place >= size:
-        raise WireError(f"index {place} is not below size {size}")
-    return np.array([place], np.int64)
 
 
 def _others(indices: Indices, size: int) -> Indices:

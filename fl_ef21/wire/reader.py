@@ -1,10 +1,6 @@
 """A cursor over bytes that need not be trusted, and the numbers that are written one by one."""
 
-from typing import Final
-
 from fl_ef21.wire.error import WireError
-
-_SHORT: Final = 256
 
 
 class Reader:
@@ -14,8 +10,7 @@ class Reader:
     """
 
     def __init__(self, data: bytes) -> None:
-        # Of few bytes a copy takes less time than a view.
-        self._data: bytes | memoryview = data if len(data) < _SHORT else memoryview(data)
+        self._data = memoryview(data)
         self._length = len(data)
         self._position = 0
 
@@ -24,7 +19,7 @@ class Reader:
         """Number of bytes that were not read yet."""
         return self._length - self._position
 
-    def take(self, length: int, field: str) -> bytes | memoryview:
+    def take(self, length: int, field: str) -> memoryview:
         """Return the next ``length`` bytes.
 
         Raises

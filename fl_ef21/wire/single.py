@@ -64,9 +64,9 @@ def decode_single(body: bytes, size: int) -> Sparse | None:
 
     Its one position cannot be written: it is shared with other messages.
     """
-    # The lowest bit of the header tells the dtype, and with it where the value begins.
     if not _SHORTEST <= len(body) <= _LONGEST:
         return None
+    # The lowest bit of the header tells the dtype, and with it where the value begins.
     dtype, native = _DTYPES[body[len(START)] & 1]
     end = len(body) - dtype.itemsize
     indices = _place(body[:end], size)

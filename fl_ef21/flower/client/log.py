@@ -89,7 +89,7 @@ class ClientLog(NamedTuple):
 
     def store(self, records: RecordDict) -> None:
         """Write the log into ``context.state``; its vectors cannot be written any more."""
-        for vectors in (self.state, self.pending.private if self.pending else NOTHING):
+        for vectors in (self.state, (self.pending or _NONE).private):
             for vector in vectors.values():
                 vector.setflags(write=False)
         stored = entries(records)

@@ -33,6 +33,8 @@ _SAME: Final = itemgetter(
     "_group_id",
     "_message_type",
 )
+"""Of a message's metadata, what is the same in most messages between two nodes."""
+
 _KINDS: Final = {
     "ArrayChunk": 0,
     "Array": 1,
